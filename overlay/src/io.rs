@@ -1,0 +1,630 @@
+//! The kernel's two sides as data: what a driver puts in, what it takes out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Hash, PeerId, RequestId, SessionId};
+use crate::sandbox::{SandboxCommand, SandboxEvent};
+use crate::time::Time;
+
+/// The most bytes of one frame on any lane; a driver closes a stream that announces a larger one.
+pub const MAX_FRAME: usize = 320 * 1024;
+/// The most bytes of a call's, a reply's or a message's body.
+pub const MAX_BODY: usize = 256 * 1024;
+
+/// The independent ordered streams between two peers. A driver keeps one stream per lane and peer pair, opened on
+/// first use; frames of one lane arrive in order and once while the two stay connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Greetings, queries, records, handover: `/tabfarm/control/1`.
+    Control,
+    /// Frames of sessions: `/tabfarm/session/1`.
+    Session,
+    /// Raft messages: `/tabfarm/group/1`.
+    Group,
+    /// Chunks: `/tabfarm/bulk/1`.
+    Bulk,
+}
+
+impl Lane {
+    /// All lanes.
+    pub const ALL: [Lane; 4] = [Lane::Control, Lane::Session, Lane::Group, Lane::Bulk];
+
+    /// The stream protocol's name.
+    pub const fn protocol(self) -> &'static str {
+        match self {
+            Lane::Control => "/tabfarm/control/1",
+            Lane::Session => "/tabfarm/session/1",
+            Lane::Group => "/tabfarm/group/1",
+            Lane::Bulk => "/tabfarm/bulk/1",
+        }
+    }
+}
+
+/// How a peer is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Path {
+    /// WebRTC between tabs, or a socket to a native node.
+    Direct,
+    /// Through a relay's circuit: slow and limited.
+    Relayed,
+}
+
+/// What a driver tells the kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// The time of `poll_timeout` has come; spurious and late wakes are harmless.
+    Wake,
+    /// A person or program asks for something; answered by exactly one [`Output::Answer`] with the same id.
+    Command(RequestId, Command),
+    /// A peer is connected, or its path changed.
+    Connected {
+        /// The authenticated peer.
+        peer: PeerId,
+        /// How it is reached now.
+        path: Path,
+    },
+    /// The last connection to a peer closed. Frames in flight both ways may be lost.
+    Disconnected {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A [`Output::Dial`] failed.
+    DialFailed {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A frame came.
+    Received {
+        /// The authenticated sender.
+        peer: PeerId,
+        /// Its lane.
+        lane: Lane,
+        /// At most [`MAX_FRAME`] bytes.
+        frame: Vec<u8>,
+    },
+    /// A round trip was measured by libp2p's ping.
+    Rtt {
+        /// The peer.
+        peer: PeerId,
+        /// Microseconds.
+        micros: u64,
+    },
+    /// The addresses under which others reach this node changed (a reservation came or went).
+    Addresses(Vec<String>),
+    /// The DHT answered.
+    Dht(DhtEvent),
+    /// The sandbox reports.
+    Sandbox(SandboxEvent),
+}
+
+/// What the kernel asks of its driver. Drained fully after each input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send a frame to a connected peer. A driver whose queue for the peer and lane is full (4 MiB) closes the
+    /// connection and reports `Disconnected`.
+    Send {
+        /// A connected peer.
+        peer: PeerId,
+        /// The lane.
+        lane: Lane,
+        /// At most [`MAX_FRAME`] bytes.
+        frame: Vec<u8>,
+    },
+    /// Connect to a peer. Answered by `Connected` or `DialFailed`.
+    Dial {
+        /// The peer.
+        peer: PeerId,
+        /// Addresses that somebody claims for it (at most 8); the driver adds what it knows itself.
+        hints: Vec<String>,
+    },
+    /// Close the connections to a peer.
+    Hangup {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// Ask the DHT.
+    Dht(DhtCommand),
+    /// Ask the sandbox.
+    Sandbox(SandboxCommand),
+    /// The answer to a command.
+    Answer {
+        /// The command's id.
+        request: RequestId,
+        /// What came of it.
+        result: Result<Answer, Error>,
+    },
+    /// Something happened that a person or program may want to know.
+    Event(Event),
+}
+
+/// What the kernel asks of the DHT. Keys are 32-byte hashes; a driver gives up after 10 s and reports what it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DhtCommand {
+    /// Store a record (validated by each node with [`crate::registry::validate`]).
+    Put {
+        /// Where.
+        key: Hash,
+        /// An encoded record.
+        value: Vec<u8>,
+        /// After which nodes forget it.
+        expires: Time,
+    },
+    /// Fetch the best record; answered by [`DhtEvent::Got`].
+    Get {
+        /// Where.
+        key: Hash,
+    },
+    /// Announce this node as a provider of a key.
+    Provide {
+        /// The key.
+        key: Hash,
+    },
+    /// Stop announcing.
+    Unprovide {
+        /// The key.
+        key: Hash,
+    },
+    /// Find up to 20 providers; answered by [`DhtEvent::Providers`].
+    FindProviders {
+        /// The key.
+        key: Hash,
+    },
+}
+
+/// What the DHT answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DhtEvent {
+    /// End of a `Get`: every distinct valid value that was found (at most 20), empty when none or in time-out.
+    Got {
+        /// The key.
+        key: Hash,
+        /// Encoded records, not yet trusted by the kernel.
+        values: Vec<Vec<u8>>,
+    },
+    /// End of a `FindProviders`.
+    Providers {
+        /// The key.
+        key: Hash,
+        /// Claimed providers, at most 20.
+        peers: Vec<PeerId>,
+    },
+}
+
+/// What a person or program asks of the node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Sign and publish a package, and serve it here until a volunteer takes over. Answer: `Service`.
+    Publish {
+        /// The author's manifest, JSON.
+        manifest: Vec<u8>,
+        /// The wasm module.
+        module: Vec<u8>,
+        /// UI assets by path.
+        ui: Vec<(String, Vec<u8>)>,
+    },
+    /// Search. Answer: `Found`.
+    Find(Query),
+    /// Open a session to `NAME`, or `NAME@PUBLISHER`. Answer: `Opened`.
+    Open {
+        /// The service.
+        service: String,
+        /// Give up after this time; 0 means the default of 10 s.
+        deadline_ms: u64,
+    },
+    /// Call a method. Answer: `Reply`.
+    Call {
+        /// An open session.
+        session: SessionId,
+        /// The method's name, at most 256 bytes.
+        method: String,
+        /// At most [`MAX_BODY`] bytes.
+        body: Vec<u8>,
+        /// Give up after this time; 0 means the default of 30 s. The call may still be executed.
+        deadline_ms: u64,
+    },
+    /// A read-only call outside the order of calls. Answer: `Reply`.
+    Query {
+        /// An open session.
+        session: SessionId,
+        /// The method's name.
+        method: String,
+        /// The body.
+        body: Vec<u8>,
+        /// As in `Call`.
+        deadline_ms: u64,
+    },
+    /// An ordered message. Answer: `Done` as soon as it is queued, or `overloaded`.
+    Message {
+        /// An open session.
+        session: SessionId,
+        /// The message.
+        body: Vec<u8>,
+    },
+    /// A lossy message to the session's rooms. Answer: `Done`.
+    Datagram {
+        /// An open session.
+        session: SessionId,
+        /// At most 1,200 bytes.
+        body: Vec<u8>,
+    },
+    /// Close a session. Answer: `Done`.
+    Close {
+        /// The session.
+        session: SessionId,
+    },
+    /// Set what this node takes on; `None` stops volunteering. Answer: `Done`.
+    Volunteer(Option<VolunteerPolicy>),
+    /// Pull a service and serve it here. Answer: `Done`.
+    Host {
+        /// As in `Open`.
+        service: String,
+    },
+    /// Move the serving role held here to `to`. Answer: `Handover`.
+    Handover {
+        /// As in `Open`.
+        service: String,
+        /// The target.
+        to: PeerId,
+    },
+    /// Fetch a service's manifest and UI assets. Answer: `Package`.
+    Package {
+        /// As in `Open`.
+        service: String,
+    },
+    /// Stop serving a service here without handing it over: its state is lost. Answer: `Done`.
+    Drop {
+        /// As in `Open`.
+        service: String,
+    },
+    /// Hand over what is served here, close sessions. Answer: `Done`, after at most 10 s.
+    Leave,
+}
+
+/// What somebody searches for; empty fields match everything.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Query {
+    /// Exactly this name.
+    pub name: Option<String>,
+    /// This text in name, description or tags.
+    pub text: Option<String>,
+    /// Exactly this tag.
+    pub tag: Option<String>,
+    /// Latitude, longitude in degrees, radius in km.
+    pub near: Option<(f64, f64, f64)>,
+}
+
+/// What a volunteer takes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VolunteerPolicy {
+    /// Share of a core in percent.
+    pub cpu: u32,
+    /// Memory of all hosted modules together.
+    pub memory_mib: u32,
+    /// Storage of all hosted modules together.
+    pub storage_mib: u32,
+    /// Names, or `name@publisher`; empty means any.
+    pub services: Vec<String>,
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// The published service, `name@publisher`.
+    Service(String),
+    /// What was found, and how sure the search is that nothing is missing.
+    Found {
+        /// Matches.
+        services: Vec<ServiceInfo>,
+        /// False when no index could be asked, so that the list may be incomplete.
+        complete: bool,
+    },
+    /// A session is open.
+    Opened(SessionInfo),
+    /// A method's reply.
+    Reply(Vec<u8>),
+    /// A handover is complete.
+    Handover(HandoverReport),
+    /// A package.
+    Package {
+        /// The manifest's JSON.
+        manifest: Vec<u8>,
+        /// UI assets by path.
+        ui: Vec<(String, Vec<u8>)>,
+    },
+}
+
+/// A service as a catalogue shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceInfo {
+    /// `name@publisher`.
+    pub id: String,
+    /// The name.
+    pub name: String,
+    /// The publisher's PeerId.
+    pub publisher: String,
+    /// The package's version.
+    pub version: String,
+    /// A sentence.
+    pub description: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// `none`, `single`, `replicated-3`, `replicated-5`.
+    pub state: String,
+    /// The package.
+    pub package: String,
+    /// Latitude and longitude, where the publisher gave them.
+    pub location: Option<(f64, f64)>,
+    /// Does the package bring a UI.
+    pub has_ui: bool,
+    /// Who is known to serve it now.
+    pub hosts: Vec<String>,
+    /// The publisher's sequence number of this record: ms since the Unix epoch.
+    pub sequence: u64,
+}
+
+/// A session's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionInfo {
+    /// Its id in hex.
+    pub id: String,
+    /// `name@publisher`.
+    pub service: String,
+    /// The peer that serves it.
+    pub server: String,
+    /// The authority's epoch.
+    pub epoch: u64,
+    /// The authority's term.
+    pub term: u64,
+    /// How the server is reached.
+    pub path: Path,
+}
+
+/// What a handover cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HandoverReport {
+    /// The service, `name@publisher`.
+    pub service: String,
+    /// The old server.
+    pub from: String,
+    /// The new server.
+    pub to: String,
+    /// The witness, where there was one.
+    pub witness: Option<String>,
+    /// The term of the new server.
+    pub term: u64,
+    /// From the last call accepted here to the new server's authority, in ms.
+    pub pause_ms: u64,
+    /// Bytes sent: package and compressed state.
+    pub bytes: u64,
+    /// Bytes of the uncompressed state.
+    pub state_bytes: u64,
+    /// It is not known whether the target serves.
+    pub uncertain: bool,
+}
+
+/// A service hosted here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostedInfo {
+    /// `name@publisher`.
+    pub service: String,
+    /// `leader`, `follower`, `joining` or `witness`.
+    pub role: String,
+    /// The authority's epoch.
+    pub epoch: u64,
+    /// The authority's term.
+    pub term: u64,
+    /// Open sessions.
+    pub sessions: u32,
+    /// Events that ran here.
+    pub events: u64,
+    /// Gas that they burnt.
+    pub gas: u64,
+    /// Traps.
+    pub traps: u64,
+    /// Members of the group.
+    pub members: Vec<String>,
+    /// Where a handover under way goes, and its step.
+    pub handover: Option<(String, String)>,
+    /// The manifest's memory limit.
+    pub memory_mib: u32,
+}
+
+/// A peer as others see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerInfo {
+    /// Its PeerId.
+    pub id: String,
+    /// The name that its person chose; untrusted text.
+    pub name: String,
+    /// `tab` or `relay`.
+    pub role: String,
+    /// How it is reached.
+    pub path: Path,
+    /// Round trip in ms, once measured.
+    pub rtt_ms: Option<f64>,
+    /// Does it take services.
+    pub volunteer: bool,
+    /// Services it hosts, `name@publisher`.
+    pub hosting: Vec<String>,
+}
+
+/// The node's state at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Has an address under which others can reach it.
+    pub joined: bool,
+    /// Connected peers.
+    pub peers: Vec<PeerInfo>,
+    /// Connected relays.
+    pub relays: Vec<String>,
+    /// What is hosted here.
+    pub hosting: Vec<HostedInfo>,
+    /// Open sessions of this node as a consumer.
+    pub sessions: Vec<SessionInfo>,
+    /// What it takes on.
+    pub volunteer: Option<VolunteerPolicy>,
+}
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// `joined` or the relays changed.
+    Status,
+    /// A peer came, went or changed.
+    Peer {
+        /// The peer.
+        id: String,
+        /// Is it connected now.
+        connected: bool,
+    },
+    /// What is hosted here changed.
+    Hosting {
+        /// `name@publisher`.
+        service: String,
+    },
+    /// A step of a handover in which this node takes part.
+    Handover {
+        /// `name@publisher`.
+        service: String,
+        /// From.
+        from: String,
+        /// To.
+        to: String,
+        /// `offer`, `seed`, `join`, `warm`, `take-over`, `release`, `done`, `aborted`.
+        step: String,
+        /// Why it was aborted, or empty.
+        reason: String,
+    },
+    /// A session follows its service to another server.
+    Moved(SessionInfo),
+    /// A message for a session of this node.
+    Message {
+        /// The session's id in hex.
+        session: String,
+        /// The message.
+        #[serde(with = "serde_bytes")]
+        body: Vec<u8>,
+    },
+    /// A datagram for a session of this node.
+    Datagram {
+        /// The session's id in hex.
+        session: String,
+        /// The datagram.
+        #[serde(with = "serde_bytes")]
+        body: Vec<u8>,
+    },
+    /// A session ended.
+    Closed {
+        /// The session's id in hex.
+        session: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A line that a hosted module logged.
+    Log {
+        /// `name@publisher`.
+        service: String,
+        /// 0 error … 3 debug.
+        level: u8,
+        /// The text; untrusted.
+        text: String,
+    },
+    /// Something went wrong that no command's answer tells.
+    Error {
+        /// One of the codes of [`Error`].
+        code: String,
+        /// In words.
+        message: String,
+    },
+}
+
+/// Why a command failed. The code is a promise to programs, the message is for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No service of this name is known.
+    #[error("no service named {0} was found")]
+    NotFound(String),
+    /// The service is known; nobody serves it now.
+    #[error("nobody serves {0} now")]
+    NoServer(String),
+    /// The time is over. For a call: it is not known whether it was executed, and it will not be executed twice.
+    #[error("the deadline passed: {0}")]
+    Deadline(String),
+    /// The module trapped, or its call failed; the message is its own.
+    #[error("the service failed: {0}")]
+    Trapped(String),
+    /// Somebody refused.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The package is not valid.
+    #[error("the package is not valid: {0}")]
+    InvalidPackage(String),
+    /// A policy forbids it.
+    #[error("not permitted: {0}")]
+    NotPermitted(String),
+    /// A queue is full; try again later.
+    #[error("overloaded: {0}")]
+    Overloaded(String),
+    /// Several owners have a service of this name.
+    #[error("several publishers have a service of this name")]
+    Ambiguous(Vec<String>),
+    /// The session is closed or unknown.
+    #[error("disconnected: {0}")]
+    Disconnected(String),
+    /// It is not known whether the call was executed.
+    #[error("it is not known whether the call was executed: {0}")]
+    UnknownOutcome(String),
+}
+
+impl Error {
+    /// The code that programs rely on.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::NotFound(_) => "not-found",
+            Error::NoServer(_) => "no-server",
+            Error::Deadline(_) => "deadline",
+            Error::Trapped(_) => "trapped",
+            Error::Refused(_) => "refused",
+            Error::InvalidPackage(_) => "invalid-package",
+            Error::NotPermitted(_) => "not-permitted",
+            Error::Overloaded(_) => "overloaded",
+            Error::Ambiguous(_) => "ambiguous",
+            Error::Disconnected(_) => "disconnected",
+            Error::UnknownOutcome(_) => "unknown-outcome",
+        }
+    }
+}
+
+/// Which kind of node this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A browser tab.
+    Tab,
+    /// A native node with a public address.
+    Relay,
+}
+
+/// What a node is made with.
+#[derive(Clone)]
+pub struct Config {
+    /// The secret ed25519 key.
+    pub secret_key: [u8; 32],
+    /// The kind of node.
+    pub role: Role,
+    /// A name that its person chose; at most 64 bytes are used.
+    pub name: String,
+    /// The seed of every random choice.
+    pub seed: [u8; 32],
+}

@@ -1,0 +1,2 @@
+//! A native node.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The application binary interface between a service module and its host.

@@ -1,0 +1,1 @@
+//! Inspects and instruments service modules: gas, stack depth, NaN, memory.

@@ -1,0 +1,1 @@
+//! Write Tabfarm services in Rust.

@@ -1,0 +1,1 @@
+//! A browser tab as a peer: transports, sandbox host, storage, JavaScript API.

@@ -1,0 +1,1 @@
+//! Browser-to-browser WebRTC transport for rust-libp2p.
