@@ -1,0 +1,1 @@
+//! A native node: relay, bootstrap, DHT server, HTTP; serves the web app.
