@@ -4,3 +4,7 @@ pub mod id;
 pub mod io;
 pub mod sandbox;
 pub mod time;
+
+mod cx;
+pub mod group;
+pub mod wire;

@@ -1,0 +1,486 @@
+//! One Raft group per stateful service, over the `raft` crate.
+//!
+//! The group orders opaque payloads; what they mean is `instance`'s business. It has one voter at rest and three
+//! during a handover (`docs/protocols/handover.md`). Everything that a peer sends passes [`guard`] before raft
+//! sees it: raft-rs trusts its peers and panics on what an honest one would not send.
+//!
+//! Invariant H7: at no moment is a quorum exactly the source and the target. Voters change only by
+//! [`Group::change`], as one joint change between a single voter and three.
+
+mod guard;
+#[cfg(test)]
+mod tests;
+
+use prost::Message as _;
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Entry, EntryType, Message, MessageType};
+use raft::eraftpb::{ConfChangeTransition, ConfState, Snapshot};
+use raft::storage::MemStorage;
+use raft::{RawNode, StateRole};
+use serde_bytes::ByteBuf;
+
+use crate::cx::Cx;
+use crate::id::PeerId;
+use crate::time::{Millis, Time};
+use crate::wire::{self, LogStart, Member, Members};
+
+pub use guard::GuardError;
+
+/// One raft tick. Heartbeats every 2, elections after 10 to 20 (state holders).
+pub const TICK: Millis = Millis(50);
+const HEARTBEAT_TICKS: usize = 2;
+const ELECTION_TICKS: usize = 10;
+/// Witnesses wait longer than any state holder, so that one of those wins when it can (replication.md, Witness).
+const WITNESS_ELECTION_TICKS: usize = 25;
+/// Bytes of entries in one append; an entry alone may exceed it and still fits a frame.
+const MAX_APPEND: u64 = 48 * 1024;
+/// Bytes that may be proposed and not committed; more is refused as overload.
+const MAX_UNCOMMITTED: u64 = 8 * 1024 * 1024;
+
+const fn election_base(witness: bool) -> usize {
+    if witness {
+        WITNESS_ELECTION_TICKS
+    } else {
+        ELECTION_TICKS
+    }
+}
+
+/// A proposal was not taken: not the leader, a transfer is under way, or too much is uncommitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotNow;
+
+/// A group broke a promise of raft and must be dropped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the group is broken: {0}")]
+pub struct Poisoned(pub &'static str);
+
+/// A payload that is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its index in the log.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// What was proposed; empty for a leader's first entry and for configurations.
+    pub payload: Vec<u8>,
+}
+
+/// What came of draining raft.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Messages by peer, encoded.
+    pub messages: Vec<(PeerId, ByteBuf)>,
+    /// Committed payloads in order.
+    pub committed: Vec<Committed>,
+    /// The voters changed.
+    pub configured: bool,
+    /// Reads that may run once the index is executed: (token, index).
+    pub reads: Vec<(u64, u64)>,
+}
+
+/// One node's part in a group.
+pub struct Group {
+    raft: RawNode<MemStorage>,
+    id: u64,
+    epoch: u64,
+    members: Members,
+    witness: bool,
+    next_tick: Option<Time>,
+    /// A local election after the leader's connection closed.
+    hasten_at: Option<Time>,
+    /// When a leader was last known.
+    led_at: Time,
+    /// Index of the last applied configuration.
+    configured: u64,
+}
+
+impl Group {
+    /// A new group with this node as its only voter and leader.
+    pub fn found(cx: &mut Cx, epoch: u64, index: u64, term: u64) -> Self {
+        let id = cx.random_id();
+        let members = Members::from([(id, Member { peer: cx.me, witness: false })]);
+        let start = LogStart { epoch, index, term, members };
+        let mut group = Self::start(cx, id, &start, false);
+        // A single voter wins at once.
+        let _ = group.raft.campaign();
+        group
+    }
+
+    /// Takes part in a group whose log begins at `start`; `id` was announced to the leader before.
+    pub fn join(cx: &mut Cx, id: u64, start: &LogStart, witness: bool) -> Self {
+        Self::start(cx, id, start, witness)
+    }
+
+    fn start(cx: &mut Cx, id: u64, start: &LogStart, witness: bool) -> Self {
+        let storage = MemStorage::new();
+        let mut snapshot = Snapshot::default();
+        {
+            let meta = snapshot.mut_metadata();
+            meta.index = start.index;
+            meta.term = start.term;
+            meta.mut_conf_state().voters = start.members.keys().copied().collect();
+        }
+        let config = raft::Config {
+            id,
+            election_tick: ELECTION_TICKS,
+            heartbeat_tick: HEARTBEAT_TICKS,
+            min_election_tick: election_base(witness),
+            max_election_tick: election_base(witness) + ELECTION_TICKS,
+            applied: start.index,
+            max_size_per_msg: MAX_APPEND,
+            max_inflight_msgs: 64,
+            max_uncommitted_size: MAX_UNCOMMITTED,
+            check_quorum: true,
+            pre_vote: true,
+            ..Default::default()
+        };
+        if start.index > 0 {
+            // Only an index below what the empty storage holds can fail.
+            let _ = storage.wl().apply_snapshot(snapshot);
+        } else {
+            storage.wl().set_conf_state(snapshot.take_metadata().take_conf_state());
+        }
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let raft = match RawNode::new(&config, storage, &logger) {
+            Ok(raft) => raft,
+            Err(error) => unreachable!("a constant configuration was refused: {error}"),
+        };
+        let mut group = Self {
+            raft,
+            id,
+            epoch: start.epoch,
+            members: start.members.clone(),
+            witness,
+            next_tick: None,
+            hasten_at: None,
+            led_at: cx.now,
+            configured: 0,
+        };
+        group.set_timeout();
+        group.schedule(cx.now);
+        group
+    }
+
+    /// Lets a peer's message in, if [`guard`] finds nothing wrong with it.
+    pub fn handle_message(&mut self, from: PeerId, bytes: &[u8]) -> Result<(), GuardError> {
+        let message = guard::admit(self, from, bytes)?;
+        if message.from == self.raft.raft.leader_id {
+            self.hasten_at = None;
+        }
+        // Errors of `step` concern peers that are not tracked any more; the guard has counted what matters.
+        let _ = self.raft.step(message);
+        self.set_timeout();
+        Ok(())
+    }
+
+    /// Proposes a payload.
+    pub fn propose(&mut self, payload: Vec<u8>) -> Result<(), NotNow> {
+        if !self.leads() || self.raft.raft.lead_transferee.is_some() {
+            return Err(NotNow);
+        }
+        self.raft.propose(Vec::new(), payload).map_err(|_| NotNow)
+    }
+
+    /// Asks for a linearizable read; its token comes back in [`Progress::reads`].
+    pub fn read(&mut self, token: u64) {
+        self.raft.read_index(token.to_le_bytes().to_vec());
+    }
+
+    /// Proposes the joint change to exactly `wanted`. False when it cannot be proposed now.
+    pub fn change(&mut self, wanted: &Members) -> bool {
+        if !self.leads() || self.raft.raft.has_pending_conf() || self.is_joint() {
+            return false;
+        }
+        let now = self.voters();
+        let add = wanted.keys().filter(|id| !now.contains(id));
+        let remove = now.iter().filter(|id| !wanted.contains_key(id));
+        let single = |kind: ConfChangeType, id: &u64| {
+            let mut change = ConfChangeSingle::default();
+            change.set_change_type(kind);
+            change.node_id = *id;
+            change
+        };
+        let mut change = ConfChangeV2::default();
+        change.set_transition(ConfChangeTransition::Explicit);
+        change.changes = add
+            .map(|id| single(ConfChangeType::AddNode, id))
+            .chain(remove.map(|id| single(ConfChangeType::RemoveNode, id)))
+            .collect();
+        if change.changes.is_empty() {
+            return false;
+        }
+        let mut known = self.members.clone();
+        known.extend(wanted.iter().map(|(id, member)| (*id, *member)));
+        self.raft.propose_conf_change(wire::encode(&known), change).is_ok()
+    }
+
+    /// Proposes to leave a joint configuration. False when there is none or it cannot be proposed now.
+    pub fn leave_joint(&mut self) -> bool {
+        self.leads()
+            && self.is_joint()
+            && !self.raft.raft.has_pending_conf()
+            && self.raft.propose_conf_change(Vec::new(), ConfChangeV2::default()).is_ok()
+    }
+
+    /// Hands leadership to a voter that has caught up.
+    pub fn transfer_to(&mut self, id: u64) {
+        self.raft.transfer_leader(id);
+    }
+
+    /// Gives up a transfer; this node goes on leading.
+    pub fn abort_transfer(&mut self) {
+        self.raft.raft.abort_leader_transfer();
+    }
+
+    /// Is a transfer under way.
+    pub fn is_transferring(&self) -> bool {
+        self.raft.raft.lead_transferee.is_some()
+    }
+
+    /// The connection to a peer closed: when it led and we hold state, elect without waiting for silence.
+    pub fn on_disconnected(&mut self, now: Time, peer: PeerId) {
+        let leader = self.raft.raft.leader_id;
+        if self.members.get(&leader).is_some_and(|member| member.peer == peer) && leader != self.id {
+            let rank = if self.witness { 10 } else { 1 };
+            self.hasten_at = Some(now + Millis(20 * rank));
+        }
+        if let Some((id, _)) = self.members.iter().find(|(_, member)| member.peer == peer) {
+            if self.leads() {
+                self.raft.report_unreachable(*id);
+            }
+        }
+    }
+
+    /// Time passes: at most one tick, however late it is (missed ticks are never replayed).
+    pub fn handle_timeout(&mut self, cx: &mut Cx) {
+        if self.hasten_at.is_some_and(|at| at <= cx.now) {
+            self.hasten_at = None;
+            if !self.leads() && self.voters().contains(&self.id) {
+                let mut message = Message::default();
+                message.set_msg_type(MessageType::MsgTimeoutNow);
+                message.to = self.id;
+                message.from = self.raft.raft.leader_id;
+                message.term = self.raft.raft.term;
+                let _ = self.raft.step(message);
+                self.set_timeout();
+            }
+        }
+        if self.next_tick.is_some_and(|at| at <= cx.now) {
+            self.raft.tick();
+            self.set_timeout();
+            self.next_tick = None;
+        }
+        if self.leader().is_some() {
+            self.led_at = cx.now;
+        }
+        self.schedule(cx.now);
+    }
+
+    /// When [`Group::handle_timeout`] wants to be called.
+    pub fn timeout(&self) -> Option<Time> {
+        self.next_tick.into_iter().chain(self.hasten_at).min()
+    }
+
+    /// Takes everything that raft has ready.
+    pub fn drain(&mut self, cx: &mut Cx) -> Result<Progress, Poisoned> {
+        let mut progress = Progress::default();
+        while self.raft.has_ready() {
+            let mut ready = self.raft.ready();
+            self.post(&mut progress, ready.take_messages());
+            for state in ready.take_read_states() {
+                if let Ok(token) = state.request_ctx.try_into() {
+                    progress.reads.push((u64::from_le_bytes(token), state.index));
+                }
+            }
+            if !ready.snapshot().is_empty() {
+                return Err(Poisoned("a snapshot passed the guard"));
+            }
+            self.commit(&mut progress, ready.take_committed_entries())?;
+            let appended = self.raft.store().wl().append(ready.entries());
+            appended.map_err(|_| Poisoned("entries do not continue the log"))?;
+            if let Some(state) = ready.hs() {
+                self.raft.store().wl().set_hardstate(state.clone());
+            }
+            self.post(&mut progress, ready.take_persisted_messages());
+            let mut light = self.raft.advance(ready);
+            if let Some(commit) = light.commit_index() {
+                self.raft.store().wl().mut_hard_state().commit = commit;
+            }
+            self.post(&mut progress, light.take_messages());
+            self.commit(&mut progress, light.take_committed_entries())?;
+            self.raft.advance_apply();
+        }
+        if self.leader().is_some() {
+            self.led_at = cx.now;
+        }
+        self.set_timeout();
+        self.schedule(cx.now);
+        Ok(progress)
+    }
+
+    /// Forgets entries up to `index`, which every state holder has executed.
+    pub fn compact(&mut self, index: u64) {
+        let first = self.raft.raft.raft_log.first_index();
+        let applied = self.raft.raft.raft_log.applied;
+        if index > first && index <= applied {
+            let _ = self.raft.store().wl().compact(index);
+        }
+    }
+
+    /// The log's start for a member that holds the state at `index`; `None` when the log does not reach it, or the
+    /// voters there are not those of now.
+    pub fn start_at(&self, index: u64) -> Option<LogStart> {
+        let term = self.raft.raft.raft_log.term(index).ok().filter(|term| *term > 0)?;
+        if index < self.configured || self.is_joint() {
+            return None;
+        }
+        Some(LogStart { epoch: self.epoch, index, term, members: self.members.clone() })
+    }
+
+    /// Has a voter's log everything that is committed, as far as the leader knows.
+    pub fn has_caught_up(&self, id: u64) -> bool {
+        let committed = self.raft.raft.raft_log.committed;
+        self.raft.raft.prs().get(id).is_some_and(|progress| progress.matched >= committed)
+    }
+
+    /// The state holder with the longest log, besides this node.
+    pub fn best_state_holder(&self) -> Option<u64> {
+        let holders = self.members.iter().filter(|(id, member)| **id != self.id && !member.witness);
+        let matched = |id: &u64| self.raft.raft.prs().get(*id).map_or(0, |progress| progress.matched);
+        holders.map(|(id, _)| *id).max_by_key(matched)
+    }
+
+    /// This incarnation's raft id.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The authority's epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The authority's term.
+    pub fn term(&self) -> u64 {
+        self.raft.raft.term
+    }
+
+    /// Leads, and has committed an entry of its own term: only then does a leader know what is committed.
+    pub fn serves(&self) -> bool {
+        self.leads() && self.raft.raft.commit_to_current_term()
+    }
+
+    /// Leads.
+    pub fn leads(&self) -> bool {
+        self.raft.raft.state == StateRole::Leader
+    }
+
+    /// Who leads, as far as known.
+    pub fn leader(&self) -> Option<Member> {
+        self.members.get(&self.raft.raft.leader_id).copied()
+    }
+
+    /// When a leader was last known.
+    pub fn led_at(&self) -> Time {
+        self.led_at
+    }
+
+    /// Who is in the group.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Ids of the voters, both sides of a joint configuration.
+    pub fn voters(&self) -> Vec<u64> {
+        let state = self.conf_state();
+        let mut voters = state.voters;
+        voters.extend(state.voters_outgoing);
+        voters.sort_unstable();
+        voters.dedup();
+        voters
+    }
+
+    /// Is a joint configuration applied.
+    pub fn is_joint(&self) -> bool {
+        !self.conf_state().voters_outgoing.is_empty()
+    }
+
+    /// Holds no state.
+    pub fn is_witness(&self) -> bool {
+        self.witness
+    }
+
+    /// Index of the last committed entry.
+    pub fn committed(&self) -> u64 {
+        self.raft.raft.raft_log.committed
+    }
+
+    /// Index of the last applied configuration.
+    pub fn configured(&self) -> u64 {
+        self.configured
+    }
+
+    fn conf_state(&self) -> ConfState {
+        self.raft.raft.prs().conf().to_conf_state()
+    }
+
+    fn post(&self, progress: &mut Progress, messages: Vec<Message>) {
+        for message in messages {
+            if let Some(member) = self.members.get(&message.to) {
+                progress.messages.push((member.peer, ByteBuf::from(message.encode_to_vec())));
+            }
+        }
+    }
+
+    fn commit(&mut self, progress: &mut Progress, entries: Vec<Entry>) -> Result<(), Poisoned> {
+        for mut entry in entries {
+            let payload = match entry.get_entry_type() {
+                EntryType::EntryNormal => std::mem::take(&mut entry.data).to_vec(),
+                EntryType::EntryConfChangeV2 => {
+                    self.configure(&entry)?;
+                    progress.configured = true;
+                    Vec::new()
+                }
+                EntryType::EntryConfChange => return Err(Poisoned("a configuration of the old kind")),
+            };
+            progress.committed.push(Committed { index: entry.index, term: entry.term, payload });
+        }
+        Ok(())
+    }
+
+    fn configure(&mut self, entry: &Entry) -> Result<(), Poisoned> {
+        let change = ConfChangeV2::decode(&entry.data[..]).map_err(|_| Poisoned("an unreadable configuration"))?;
+        if !entry.context.is_empty() {
+            let known: Members =
+                wire::decode(&entry.context).map_err(|_| Poisoned("unreadable members of a configuration"))?;
+            if known.len() > 9 || change.changes.iter().any(|change| !known.contains_key(&change.node_id)) {
+                return Err(Poisoned("a configuration names members that it does not describe"));
+            }
+            self.members.extend(known);
+        }
+        let state = self.raft.apply_conf_change(&change).map_err(|_| Poisoned("an impossible configuration"))?;
+        self.raft.store().wl().set_conf_state(state.clone());
+        let stays = |id: &u64| state.voters.contains(id) || state.voters_outgoing.contains(id);
+        self.members.retain(|id, _| stays(id));
+        self.configured = entry.index;
+        Ok(())
+    }
+
+    /// raft-rs draws its time-out from the thread's randomness after each reset. Ours is a function of the raft id
+    /// and the term: the same in each run of a seed, different between members, new in each term (equal time-outs
+    /// livelock elections: replication.md, Elections).
+    fn set_timeout(&mut self) {
+        let base = election_base(self.witness);
+        let mixed = (self.id ^ self.raft.raft.term.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        self.raft.raft.set_randomized_election_timeout(base + (mixed >> 40) as usize % ELECTION_TICKS);
+    }
+
+    /// A lone leader needs no ticks.
+    fn schedule(&mut self, now: Time) {
+        let idle = self.leads() && self.voters().len() == 1 && !self.is_joint();
+        if idle {
+            self.next_tick = None;
+        } else if self.next_tick.is_none() {
+            self.next_tick = Some(now + TICK);
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! Messages between nodes: a version byte, then postcard. Every decode is bounded by the frame that it came in.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::id::{BlobId, Hash, PackageId, PeerId, ServiceId, SessionId};
+use crate::io::{Query, Role, MAX_FRAME};
+
+/// The version of every message on every lane. A node refuses frames of another version by name.
+pub const WIRE_VERSION: u8 = 1;
+
+/// Why a frame was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// No version byte.
+    #[error("the frame is empty")]
+    Empty,
+    /// More than [`MAX_FRAME`] bytes.
+    #[error("the frame has {0} bytes, more than {MAX_FRAME}")]
+    TooLarge(usize),
+    /// Another version of the protocol.
+    #[error("the frame has version {0}, not {WIRE_VERSION}")]
+    Version(u8),
+    /// Not a message.
+    #[error("the frame is malformed")]
+    Malformed,
+    /// Bytes after the message.
+    #[error("the frame has {0} bytes too many")]
+    Trailing(usize),
+    /// A list is longer than its bound.
+    #[error("the list {0} is too long")]
+    TooLong(&'static str),
+}
+
+/// A message as a frame.
+pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
+    // Serialising plain data into memory fails only on types that postcard cannot express; ours are tested.
+    match postcard::to_extend(message, vec![WIRE_VERSION]) {
+        Ok(frame) => frame,
+        Err(error) => unreachable!("a message type that postcard cannot express: {error}"),
+    }
+}
+
+/// A frame as a message.
+pub fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, WireError> {
+    if frame.len() > MAX_FRAME {
+        return Err(WireError::TooLarge(frame.len()));
+    }
+    decode_unbounded(frame)
+}
+
+/// Like [`decode`], for bytes whose size was bounded by other means (a state image).
+pub(crate) fn decode_unbounded<T: DeserializeOwned>(frame: &[u8]) -> Result<T, WireError> {
+    match frame.split_first() {
+        None => Err(WireError::Empty),
+        Some((&WIRE_VERSION, body)) => match postcard::take_from_bytes(body) {
+            Ok((message, [])) => Ok(message),
+            Ok((_, rest)) => Err(WireError::Trailing(rest.len())),
+            Err(_) => Err(WireError::Malformed),
+        },
+        Some((&version, _)) => Err(WireError::Version(version)),
+    }
+}
+
+/// The most peers in one [`Control::Peers`].
+pub const MAX_PEERS: usize = 32;
+/// The most records in one message; a record has at most a few KiB.
+pub const MAX_RECORDS: usize = 48;
+/// The most entries of a digest in one message.
+pub const MAX_DIGEST: usize = 4096;
+
+/// Messages of the control lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Control {
+    /// Who I am and what I take on; sent on connection and after a change.
+    Hello(Hello),
+    /// Peers that the sender is connected to.
+    Peers(Vec<PeerId>),
+    /// Signed records for the receiver's index.
+    Records(Vec<ByteBuf>),
+    /// Search your index.
+    Query {
+        /// Echoed in the answer.
+        id: u64,
+        /// What for.
+        query: Query,
+    },
+    /// The records that match a query.
+    Found {
+        /// From the query.
+        id: u64,
+        /// Signed records of services and hosts.
+        records: Vec<ByteBuf>,
+    },
+    /// Relay to relay: what I have.
+    Digest(Vec<(Hash, u64)>),
+    /// Relay to relay: send me these.
+    Missing(Vec<Hash>),
+    /// Send me this manifest.
+    GetPackage(PackageId),
+    /// A signed manifest.
+    PackageIs {
+        /// Canonical JSON; its digest is the package.
+        manifest: ByteBuf,
+        /// Of the publisher over the manifest.
+        signature: ByteBuf,
+    },
+    /// I have no such package.
+    NoPackage(PackageId),
+    /// A step of a handover.
+    Handover {
+        /// The service that moves.
+        service: ServiceId,
+        /// Chosen by whoever began.
+        id: u64,
+        /// The step.
+        step: Step,
+    },
+}
+
+/// A node's greeting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Tab or relay.
+    pub role: Role,
+    /// A name for people; at most 64 bytes.
+    pub name: String,
+    /// Takes services.
+    pub volunteer: bool,
+    /// Would be a witness.
+    pub witness: bool,
+    /// What it hosts, `name@publisher`; at most 16.
+    pub hosting: Vec<String>,
+    /// Where it can be reached; at most 4.
+    pub addresses: Vec<String>,
+}
+
+/// A member of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The peer.
+    pub peer: PeerId,
+    /// It holds no state.
+    pub witness: bool,
+}
+
+/// Members by raft id. A raft id is a random number per incarnation.
+pub type Members = BTreeMap<u64, Member>;
+
+/// Where a group's log starts for a new member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStart {
+    /// The authority's epoch.
+    pub epoch: u64,
+    /// Index of the last entry that the seed contains.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// The voters at that index.
+    pub members: Members,
+}
+
+/// The steps of a handover from S (source) to T (target) with W (witness); `docs/protocols/handover.md`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Step {
+    /// T → S: let me serve it.
+    Want,
+    /// S → T: take it. Answered by `Ready` or `Refuse`.
+    Offer {
+        /// The publisher's record.
+        record: ByteBuf,
+        /// The signed manifest.
+        manifest: ByteBuf,
+        /// Its signature.
+        signature: ByteBuf,
+    },
+    /// T → S: the package is prepared. W → S: I will vote. The number is the new raft id.
+    Ready {
+        /// Random, new with each handover.
+        raft_id: u64,
+    },
+    /// S → W: be the third voter. Answered by `Ready` or `Refuse`.
+    AskWitness,
+    /// S → T: fetch the state. Answered by `Seeded` or `Refuse`.
+    Seed {
+        /// The state image.
+        image: BlobId,
+        /// Its size in bytes.
+        image_bytes: u64,
+        /// The log after it.
+        start: LogStart,
+        /// S stopped serving; T founds `start.epoch` alone once it has the state.
+        sealed: bool,
+    },
+    /// S → W: where the log starts. Answered by `Seeded`.
+    SeedWitness {
+        /// The log's start.
+        start: LogStart,
+    },
+    /// T or W → S: I hold the start.
+    Seeded,
+    /// T → S: I have executed up to here, in a configuration that names me.
+    Warm {
+        /// Index of the last executed entry.
+        executed: u64,
+        /// Index of the last applied configuration.
+        configured: u64,
+    },
+    /// T → S, W: I serve alone in this epoch and term; you are out of the group.
+    Release {
+        /// The epoch.
+        epoch: u64,
+        /// The term.
+        term: u64,
+    },
+    /// Either side: it does not happen.
+    Refuse {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// A raft message of a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupFrame {
+    /// The group's service.
+    pub service: ServiceId,
+    /// The group's epoch.
+    pub epoch: u64,
+    /// An `eraftpb.Message`.
+    pub message: ByteBuf,
+}
+
+/// Consumer → server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientFrame {
+    /// The service.
+    pub service: ServiceId,
+    /// The session.
+    pub session: SessionId,
+    /// The consumer has everything up to this outbox sequence number.
+    pub ack: u64,
+    /// The frame itself.
+    pub body: ClientBody,
+}
+
+/// What a consumer sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ClientBody {
+    /// An ordered input; the first (seq 1) is `Open`.
+    Input {
+        /// 1, 2, 3, …
+        seq: u64,
+        /// The input.
+        input: SessionInput,
+    },
+    /// I am here (again): send what I have not acknowledged.
+    Resume,
+    /// Only the acknowledgement.
+    Ack,
+    /// A read-only call, outside the order.
+    Query {
+        /// Echoed in the answer.
+        id: u64,
+        /// The method.
+        method: String,
+        /// The body.
+        body: ByteBuf,
+    },
+    /// Forward to the session's rooms.
+    Datagram(ByteBuf),
+}
+
+/// An ordered input of a session, as it is logged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SessionInput {
+    /// Opens the session.
+    Open,
+    /// A call.
+    Call {
+        /// The method.
+        method: String,
+        /// The body.
+        body: ByteBuf,
+    },
+    /// A message.
+    Message(ByteBuf),
+    /// Ends the session.
+    Close,
+}
+
+impl SessionInput {
+    /// Bytes that it holds.
+    pub fn size(&self) -> usize {
+        match self {
+            SessionInput::Open | SessionInput::Close => 0,
+            SessionInput::Call { method, body } => method.len() + body.len(),
+            SessionInput::Message(body) => body.len(),
+        }
+    }
+}
+
+/// Server → consumer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerFrame {
+    /// The service.
+    pub service: ServiceId,
+    /// The session.
+    pub session: SessionId,
+    /// The authority's epoch.
+    pub epoch: u64,
+    /// The authority's term.
+    pub term: u64,
+    /// Inputs up to here are executed.
+    pub ack: u64,
+    /// The frame itself.
+    pub body: ServerBody,
+}
+
+/// What a server sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ServerBody {
+    /// Only the acknowledgement.
+    Ack,
+    /// The next item of the session's outbox.
+    Out {
+        /// 1, 2, 3, …
+        seq: u64,
+        /// The item.
+        item: OutItem,
+    },
+    /// The answer to a query.
+    Answer {
+        /// From the query.
+        id: u64,
+        /// Its result.
+        result: CallResult,
+    },
+    /// Connect to this peer as well: it will probably serve next.
+    Prepare {
+        /// The peer.
+        next: PeerId,
+    },
+    /// Somebody else serves, or nobody is known to.
+    Moved {
+        /// Who.
+        to: Option<PeerId>,
+    },
+    /// The session does not exist (any more).
+    Gone {
+        /// Why, in words.
+        reason: String,
+    },
+    /// A datagram of a room.
+    Datagram(ByteBuf),
+}
+
+/// An item of a session's outbox, part of the replicated state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OutItem {
+    /// The reply to the call with this input sequence number.
+    Reply {
+        /// The call's sequence number.
+        to: u64,
+        /// Its result.
+        result: CallResult,
+    },
+    /// A message.
+    Message(ByteBuf),
+    /// The service ended the session; nothing follows.
+    Closed {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+impl OutItem {
+    /// Bytes that it holds.
+    pub fn size(&self) -> usize {
+        match self {
+            OutItem::Reply { result, .. } => result.size(),
+            OutItem::Message(body) => body.len(),
+            OutItem::Closed { reason } => reason.len(),
+        }
+    }
+}
+
+/// How a call or query ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum CallResult {
+    /// The module replied.
+    Ok(ByteBuf),
+    /// The module refused the call; its own words.
+    Failed(ByteBuf),
+    /// The module trapped; the call had no effect.
+    Trapped(String),
+}
+
+impl CallResult {
+    fn size(&self) -> usize {
+        match self {
+            CallResult::Ok(body) | CallResult::Failed(body) => body.len(),
+            CallResult::Trapped(reason) => reason.len(),
+        }
+    }
+}
+
+impl Control {
+    /// The bounds of the lists that a peer sent.
+    pub fn check(&self) -> Result<(), WireError> {
+        let fits = |name, long: bool| if long { Err(WireError::TooLong(name)) } else { Ok(()) };
+        match self {
+            Control::Hello(hello) => {
+                fits("name", hello.name.len() > 64)?;
+                fits("hosting", hello.hosting.len() > 16 || hello.hosting.iter().any(|s| s.len() > 128))?;
+                fits("addresses", hello.addresses.len() > 4 || hello.addresses.iter().any(|a| a.len() > 512))
+            }
+            Control::Peers(peers) => fits("peers", peers.len() > MAX_PEERS),
+            Control::Records(records) | Control::Found { records, .. } => {
+                fits("records", records.len() > MAX_RECORDS)
+            }
+            Control::Digest(digest) => fits("digest", digest.len() > MAX_DIGEST),
+            Control::Missing(keys) => fits("missing", keys.len() > MAX_DIGEST),
+            Control::Query { query, .. } => {
+                let long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.len() > 256);
+                fits("query", long(&query.name) || long(&query.text) || long(&query.tag))
+            }
+            Control::PackageIs { manifest, signature } => {
+                fits("manifest", manifest.len() > 64 * 1024)?;
+                fits("signature", signature.len() != 64)
+            }
+            Control::Handover { step, .. } => step.check(),
+            Control::GetPackage(_) | Control::NoPackage(_) => Ok(()),
+        }
+    }
+}
+
+impl Step {
+    fn check(&self) -> Result<(), WireError> {
+        let fits = |name, long: bool| if long { Err(WireError::TooLong(name)) } else { Ok(()) };
+        match self {
+            Step::Seed { start, .. } | Step::SeedWitness { start } => {
+                fits("members", start.members.is_empty() || start.members.len() > 7)?;
+                fits("members", start.members.contains_key(&0) || start.index == 0 || start.term == 0)
+            }
+            Step::Refuse { reason } => fits("reason", reason.len() > 512),
+            Step::Ready { raft_id } => fits("raft id", *raft_id == 0),
+            Step::Offer { manifest, signature, .. } => {
+                fits("manifest", manifest.len() > 64 * 1024 || signature.len() != 64)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn frames_of_another_kind_are_refused_by_name() {
+        let frame = encode(&Control::NoPackage(PackageId(Hash([1; 32]))));
+        assert_eq!(decode::<Control>(&[]), Err(WireError::Empty));
+        assert_eq!(decode::<Control>(&[9, 0]), Err(WireError::Version(9)));
+        assert_eq!(decode::<Control>(&vec![1; MAX_FRAME + 1]), Err(WireError::TooLarge(MAX_FRAME + 1)));
+        assert_eq!(decode::<Control>(&frame[..9]), Err(WireError::Malformed));
+        let mut long = frame.clone();
+        long.push(0);
+        assert_eq!(decode::<Control>(&long), Err(WireError::Trailing(1)));
+        assert_eq!(decode::<Control>(&frame), Ok(Control::NoPackage(PackageId(Hash([1; 32])))));
+    }
+
+    #[test]
+    fn long_lists_are_refused() {
+        let peers = Control::Peers(vec![PeerId([0; 32]); MAX_PEERS + 1]);
+        assert_eq!(peers.check(), Err(WireError::TooLong("peers")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_are_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            if let Some(first) = bytes.first_mut() { *first = WIRE_VERSION; }
+            let _ = decode::<Control>(&bytes).map(|control| control.check());
+            let _ = decode::<ClientFrame>(&bytes);
+            let _ = decode::<ServerFrame>(&bytes);
+            let _ = decode::<GroupFrame>(&bytes);
+        }
+    }
+}
