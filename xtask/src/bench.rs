@@ -1,0 +1,21 @@
+//! Benchmarks: figures, not tests, so that a noisy machine fails nothing.
+
+use anyhow::{bail, Context, Result};
+
+use crate::shell::{command, run};
+use crate::{relay, setup, web};
+
+/// Runs all benchmarks, or those whose name starts with the given one (`p1`, `p3b`, …). JSON lines go to stdout,
+/// tables to stderr.
+pub fn run_all(args: &[&str]) -> Result<()> {
+    if args.len() > 1 {
+        bail!("bench takes one name");
+    }
+    setup::everything()?;
+    let tree = web::build(web::Kind::Release)?;
+    let relay = relay::build(web::Kind::Release)?;
+    let chromium = setup::find_chromium().context("no Chromium")?;
+    let mut node = command("node");
+    node.arg("playwright-tests/bench.mjs").args(args);
+    run(node.env("TABFARM_RELAY", relay).env("TABFARM_WEB", tree).env("CHROMIUM", chromium))
+}

@@ -1,0 +1,106 @@
+//! Every test, and how many passed.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{bail, Context, Result};
+
+use crate::shell::{cargo, command, root, succeeds};
+use crate::tally::Tally;
+use crate::{check, relay, setup, web};
+
+/// The simulator's seeds in one test run.
+const SEEDS: &str = "200";
+
+/// Runs all suites, or the one after `--only`; `--lint` first adds the checks of `cargo xtask lint`; further
+/// arguments choose files of the tabs' suite. Prints `N passed, N failed` last.
+pub fn run(args: &[&str]) -> Result<ExitCode> {
+    let (lint, args) = match args {
+        ["--lint", rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let (only, files) = match args {
+        ["--only", suite, files @ ..] => (Some(*suite), files),
+        files => (if files.is_empty() { None } else { Some("tabs") }, files),
+    };
+    let chosen = |suite: &str| only.is_none_or(|only| only == suite);
+    if !["rust", "sim", "tabs"].into_iter().any(chosen) {
+        bail!("--only knows rust, sim and tabs");
+    }
+    setup::for_build()?;
+    let mut total = Tally::default();
+    if lint {
+        total += check::all()?;
+    }
+    if chosen("rust") {
+        total += rust()?;
+    }
+    if chosen("sim") {
+        total += simulator()?;
+    }
+    if chosen("tabs") {
+        total += tabs(files)?;
+    }
+    if total.skipped > 0 {
+        println!("{} skipped, each named above", total.skipped);
+    }
+    println!("{total}");
+    Ok(if total.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn rust() -> Result<Tally> {
+    tally_cargo(cargo().args(["test", "--no-fail-fast", "--workspace", "--exclude", "www"]))
+}
+
+/// Every seed of the simulator's suite is one scenario; the suite as a whole is one test.
+fn simulator() -> Result<Tally> {
+    let ok = succeeds(cargo().args(["run", "-p", "simulator", "--", "check", "--seeds", SEEDS]))?;
+    Ok(if ok { Tally::SUCCESS } else { Tally::FAILURE })
+}
+
+fn tabs(files: &[&str]) -> Result<Tally> {
+    setup::everything()?;
+    let tree = web::build(web::Kind::Quick)?;
+    let relay = relay::build(web::Kind::Quick)?;
+    let chromium = setup::find_chromium().context("no Chromium")?;
+    let report = root().join("target").join("tabs.tap");
+    let _ = fs::remove_file(&report);
+    let mut node = command("node");
+    node.arg("playwright-tests/run.mjs").args(files);
+    node.env("TABFARM_RELAY", relay)
+        .env("TABFARM_WEB", tree)
+        .env("CHROMIUM", chromium)
+        .env("TABFARM_TAP", &report);
+    let ok = succeeds(&mut node)?;
+    let tally =
+        fs::read_to_string(&report).ok().and_then(|report| Tally::of_tap(&report)).unwrap_or(Tally::FAILURE);
+    Ok(at_least_one_failure_unless(ok, tally))
+}
+
+/// Runs `cargo test`, shows what it prints and sums the result lines of all its binaries.
+fn tally_cargo(command: &mut Command) -> Result<Tally> {
+    eprintln!(
+        "$ cargo {}",
+        command.get_args().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    );
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cargo does not run")?;
+    let mut tally = Tally::default();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            println!("{line}");
+            tally += Tally::of_cargo_line(&line).unwrap_or_default();
+        }
+    }
+    let ok = child.wait()?.success();
+    Ok(at_least_one_failure_unless(ok, tally))
+}
+
+/// A runner that ended badly without a failed test (it did not compile, it crashed) counts as one failure.
+fn at_least_one_failure_unless(ok: bool, mut tally: Tally) -> Tally {
+    if !ok && tally.failed == 0 {
+        tally += Tally::FAILURE;
+    }
+    tally
+}

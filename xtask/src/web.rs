@@ -1,0 +1,186 @@
+//! The tree that a relay serves, `target/web`.
+//!
+//! ```text
+//! index.html  app/       the app: app.js, app_bg.wasm, styles, editor and compiler bundles
+//! tabfarm.js  tabfarm.d.ts  peer/   the JavaScript API and the wasm behind it
+//! peer/inspector*        the instrumenter, loaded when a module has to be prepared
+//! sandbox/               the frame and worker in which services run
+//! services/NAME/         the example services: manifest.json, module.wasm, ui/
+//! ```
+//! Every step looks at modification times and does nothing when its inputs are older than its output.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+
+use crate::bindgen;
+use crate::shell::{cargo, command, root, run};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Wasm crates of the tab: package, its wasm's name in cargo's output, name in the web tree.
+const CRATES: [(&str, &str, &str); 3] = [
+    ("web-peer", "web_peer", "peer/web_peer"),
+    ("inspector", "inspector", "peer/inspector"),
+    ("www", "www", "app/app"),
+];
+
+/// Folders that are served as they are: source, place in the web tree.
+const STATIC: [(&str, &str); 3] = [("web-peer/js", ""), ("web-peer/sandbox", "sandbox"), ("www/static", "")];
+
+/// Bundles: folder with a `build.mjs OUT_DIR`, what else it reads, place in the web tree.
+const BUNDLES: [(&str, &[&str], &str); 1] = [("www/ide", &["service-modules/assemblyscript"], "app")];
+
+/// Example services; each has a crate `service-NAME` in `service-modules/NAME`.
+const SERVICES: [&str; 4] = ["counter", "chat", "kv", "echo"];
+
+/// Flags of wasm-opt. Never all features: Chromium refuses what comes out.
+const WASM_OPT: [&str; 9] = [
+    "-Oz",
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-nontrapping-float-to-int",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-reference-types",
+    "--enable-multivalue",
+    "--strip-producers",
+];
+
+/// How much work goes into small code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Profile `web`: for work on the project and for tests.
+    Quick,
+    /// Profile `web-release` and wasm-opt: what users get.
+    Release,
+}
+
+impl Kind {
+    fn profile(self) -> &'static str {
+        match self {
+            Kind::Quick => "web",
+            Kind::Release => "web-release",
+        }
+    }
+
+    /// Where the tree of this kind lies.
+    pub fn tree(self) -> PathBuf {
+        root().join("target").join(if self == Kind::Quick { "web" } else { "web-release-tree" })
+    }
+}
+
+/// Builds the tree and says where it is.
+pub fn build(kind: Kind) -> Result<PathBuf> {
+    let tree = kind.tree();
+    fs::create_dir_all(&tree)?;
+    crates(kind, &tree)?;
+    services(&tree)?;
+    for (folder, reads, place) in BUNDLES {
+        bundle(folder, reads, &tree.join(place))?;
+    }
+    for (folder, place) in STATIC {
+        copy_tree(&root().join(folder), &tree.join(place))?;
+    }
+    Ok(tree)
+}
+
+fn crates(kind: Kind, tree: &Path) -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--target", TARGET, "--profile", kind.profile()]);
+    for (package, _, _) in CRATES {
+        build.args(["-p", package]);
+    }
+    run(&mut build)?;
+    for (_, file, place) in CRATES {
+        let built = root().join("target").join(TARGET).join(kind.profile()).join(file).with_extension("wasm");
+        let place = tree.join(place);
+        let (dir, name) =
+            (place.parent().unwrap_or(tree), place.file_name().unwrap_or_default().to_string_lossy());
+        let wasm = dir.join(format!("{name}_bg.wasm"));
+        if newest(&wasm) > newest(&built) {
+            continue;
+        }
+        bindgen::run(&built, dir, &name)?;
+        if kind == Kind::Release {
+            optimise(&wasm)?;
+        }
+    }
+    Ok(())
+}
+
+fn optimise(wasm: &Path) -> Result<()> {
+    let tool = root().join("playwright-tests/node_modules/.bin/wasm-opt");
+    run(command(&tool.to_string_lossy()).arg(wasm).args(WASM_OPT).arg("-o").arg(wasm))
+}
+
+fn services(tree: &Path) -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--target", TARGET, "--profile", "service"]);
+    for name in SERVICES {
+        build.args(["-p", &format!("service-{name}")]);
+    }
+    run(&mut build)?;
+    for name in SERVICES {
+        let (source, place) = (root().join("service-modules").join(name), tree.join("services").join(name));
+        fs::create_dir_all(&place)?;
+        let module = root().join("target").join(TARGET).join("service").join(format!("service_{name}.wasm"));
+        copy(&module, &place.join("module.wasm"))?;
+        copy(&source.join("manifest.json"), &place.join("manifest.json"))?;
+        copy_tree(&source.join("ui"), &place.join("ui"))?;
+    }
+    Ok(())
+}
+
+fn bundle(folder: &str, reads: &[&str], out: &Path) -> Result<()> {
+    let folder = root().join(folder);
+    let stamp = out.join(".bundled");
+    let inputs = ["src", "build.mjs", "package-lock.json"].iter().map(|input| folder.join(input));
+    let inputs = inputs.chain(reads.iter().map(|input| root().join(input)));
+    if inputs.map(|input| newest(&input)).max().flatten() < newest(&stamp) {
+        return Ok(());
+    }
+    fs::create_dir_all(out)?;
+    run(command("node").arg("build.mjs").arg(out).current_dir(&folder))?;
+    fs::write(&stamp, "").with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+/// Copies the files below `from` that are newer than their copies; a missing folder is an empty one.
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &place)?;
+        } else {
+            copy(&entry.path(), &place)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let unchanged = newest(to) > newest(from)
+        && fs::metadata(to)?.len() == fs::metadata(from).map_or(0, |meta| meta.len());
+    if !unchanged {
+        fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    Ok(())
+}
+
+/// The latest change at or below `path`; `None` when it does not exist.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let meta = fs::metadata(path).ok()?;
+    let own = meta.modified().ok();
+    if !meta.is_dir() {
+        return own;
+    }
+    let children = fs::read_dir(path).ok()?.flatten().filter(|entry| entry.file_name() != "node_modules");
+    children.map(|entry| newest(&entry.path())).max().flatten()
+}
