@@ -146,11 +146,17 @@ impl Manifest {
         let qos = &self.qos;
         ensure((1..=600_000).contains(&qos.response_ms), E::Response)?;
         ensure((1..=10_000).contains(&qos.sessions_per_server), E::Sessions)?;
-        ensure(1 <= qos.min_servers && qos.min_servers <= qos.max_servers && qos.max_servers <= 1000, E::Servers)?;
+        ensure(
+            1 <= qos.min_servers && qos.min_servers <= qos.max_servers && qos.max_servers <= 1000,
+            E::Servers,
+        )?;
         ensure((10..=604_800).contains(&qos.idle_seconds), E::Idle)?;
 
         let call = &self.permissions.call;
-        ensure(call.len() <= MAX_FEATURES && are_distinct(call) && call.iter().all(|name| is_service(name)), E::Call)?;
+        ensure(
+            call.len() <= MAX_FEATURES && are_distinct(call) && call.iter().all(|name| is_service(name)),
+            E::Call,
+        )?;
         ensure(self.location.is_none_or(is_location), E::Location)?;
         ensure(self.ui.as_deref().is_none_or(is_path), E::UiPath)
     }
@@ -306,7 +312,8 @@ mod tests {
     fn each_field_is_refused_by_name() {
         use ManifestError as E;
         let deep = (0..17).fold(json!({}), |inner, _| json!({ "not": inner }));
-        let wide: Value = (0..600).map(|n| (format!("f{n}"), json!(1))).collect::<serde_json::Map<_, _>>().into();
+        let wide: Value =
+            (0..600).map(|n| (format!("f{n}"), json!(1))).collect::<serde_json::Map<_, _>>().into();
         let peers: Vec<String> = (0..33).map(|n| PeerId([n; 32]).to_string()).collect();
         let cases = [
             ("/format", json!(2), E::Format(2)),
@@ -326,8 +333,16 @@ mod tests {
             ("/access", json!([]), E::Access),
             ("/hosts", json!(peers), E::Hosts),
             ("/interface", json!({ "a b": {} }), E::MethodName),
-            ("/interface/add/body", json!(3), E::Body("add".into(), "a JSON Schema is an object or a boolean")),
-            ("/interface/add/body", deep, E::Body("add".into(), "a JSON Schema nests at most 16 levels deep")),
+            (
+                "/interface/add/body",
+                json!(3),
+                E::Body("add".into(), "a JSON Schema is an object or a boolean"),
+            ),
+            (
+                "/interface/add/body",
+                deep,
+                E::Body("add".into(), "a JSON Schema nests at most 16 levels deep"),
+            ),
             ("/interface/add/reply", wide, E::Reply("add".into(), "a JSON Schema holds at most 512 values")),
             ("/requires/memoryMiB", json!(0), E::Memory),
             ("/requires/memoryMiB", json!(1025), E::Memory),

@@ -124,7 +124,8 @@ mod tests {
                 r#"{{"name":"n","version":"1","engine":"wasm","state":"none","interface":{{}},"requires":{requires}}}"#
             );
             let manifest = Manifest::parse_author(json.as_bytes()).unwrap();
-            let [memory, gas, storage, up, latency, features, power] = has.split(' ').collect::<Vec<_>>()[..] else {
+            let [memory, gas, storage, up, latency, features, power] = has.split(' ').collect::<Vec<_>>()[..]
+            else {
                 panic!("seven capabilities: {line}");
             };
             let has = Capabilities {

@@ -155,7 +155,11 @@ pub fn package_id(json: &[u8]) -> PackageId {
     PackageId(crate::id::Hash::of(&[json]))
 }
 
-fn check_files(manifest: &Manifest, module: &FileRef, files: &BTreeMap<String, FileRef>) -> Result<(), PackageError> {
+fn check_files(
+    manifest: &Manifest,
+    module: &FileRef,
+    files: &BTreeMap<String, FileRef>,
+) -> Result<(), PackageError> {
     if !(1..=MAX_MODULE).contains(&module.size) {
         return Err(PackageError::ModuleSize(module.size));
     }
@@ -256,7 +260,8 @@ mod tests {
         let manifest = Manifest::parse_author(AUTHOR).unwrap();
         let module = file_ref(b"\0asm");
         let with = |files: &[(&str, u64)]| {
-            let files = files.iter().map(|(path, size)| ((*path).to_owned(), FileRef { size: *size, ..module }));
+            let files =
+                files.iter().map(|(path, size)| ((*path).to_owned(), FileRef { size: *size, ..module }));
             sign(&manifest, module, files.collect(), &[7; 32]).map(|_| ())
         };
         assert_eq!(with(&[]), Err(PackageError::UiEntry("index.html".into())));

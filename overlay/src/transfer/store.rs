@@ -99,7 +99,8 @@ impl ChunkStore {
         }
         self.blobs.insert(id, Blob { size, chunks, sharing, pinned: true, used_at });
         while self.used > self.capacity {
-            let oldest = self.blobs.iter().filter(|(_, blob)| !blob.pinned).min_by_key(|(_, blob)| blob.used_at);
+            let oldest =
+                self.blobs.iter().filter(|(_, blob)| !blob.pinned).min_by_key(|(_, blob)| blob.used_at);
             match oldest.map(|(id, _)| *id) {
                 Some(oldest) => self.remove(oldest),
                 None => {
@@ -150,7 +151,11 @@ impl ChunkStore {
     }
 
     /// The answer to a request; `None` when the message is not a request. `may_read` decides on private blobs.
-    pub fn serve(&mut self, request: &BulkMessage, may_read: impl FnOnce(BlobId) -> bool) -> Option<BulkMessage> {
+    pub fn serve(
+        &mut self,
+        request: &BulkMessage,
+        may_read: impl FnOnce(BlobId) -> bool,
+    ) -> Option<BulkMessage> {
         let (id, index) = match request {
             BulkMessage::GetBlob { blob } => (*blob, None),
             BulkMessage::GetChunk { blob, index } => (*blob, Some(*index)),
@@ -161,7 +166,11 @@ impl ChunkStore {
         let answer = answer.and_then(|blob| {
             blob.used_at = used_at;
             let Some(index) = index else {
-                return Some(BulkMessage::BlobMeta { blob: id, size: blob.size, chunks: blob.chunks.clone() });
+                return Some(BulkMessage::BlobMeta {
+                    blob: id,
+                    size: blob.size,
+                    chunks: blob.chunks.clone(),
+                });
             };
             let bytes = self.chunks.get(blob.chunks.get(index as usize)?)?.bytes.clone();
             Some(BulkMessage::Chunk { blob: id, index, bytes })
@@ -187,7 +196,11 @@ mod tests {
         let bytes = vec![1; CHUNK + 10];
         let blob = store.insert(&bytes, Sharing::Private, false).unwrap();
         assert_eq!(blob, blob_id(&bytes));
-        let meta = BulkMessage::BlobMeta { blob, size: bytes.len() as u64, chunks: crate::transfer::chunk_hashes(&bytes) };
+        let meta = BulkMessage::BlobMeta {
+            blob,
+            size: bytes.len() as u64,
+            chunks: crate::transfer::chunk_hashes(&bytes),
+        };
         assert_eq!(store.serve(&BulkMessage::GetBlob { blob }, |id| id == blob), Some(meta));
         let last = BulkMessage::Chunk { blob, index: 1, bytes: vec![1; 10] };
         assert_eq!(store.serve(&BulkMessage::GetChunk { blob, index: 1 }, |_| true), Some(last));
