@@ -34,8 +34,8 @@ pub use check::ManifestError;
 pub(crate) use check::{is_location, is_name, is_printable, is_version};
 pub use fit::{fits, Capabilities, Unfit};
 pub use package::{
-    file_ref, package_id, sign, verify, FileRef, Package, PackageError, Signature, MAX_MODULE, MAX_UI, MAX_UI_FILE,
-    MAX_UI_FILES,
+    file_ref, package_id, sign, verify, FileRef, Package, PackageError, Signature, MAX_MODULE, MAX_UI,
+    MAX_UI_FILE, MAX_UI_FILES,
 };
 
 /// The most bytes of a manifest's JSON, signed or not.

@@ -200,7 +200,10 @@ impl Fetch {
     /// A message about this blob came. Unasked ones are ignored.
     pub fn on_message(&mut self, now: Time, from: PeerId, message: BulkMessage) {
         let standing = self.providers.get(&from).map(|provider| provider.standing);
-        if self.result.is_some() || message.blob() != self.blob || matches!(standing, None | Some(Standing::Lied)) {
+        if self.result.is_some()
+            || message.blob() != self.blob
+            || matches!(standing, None | Some(Standing::Lied))
+        {
             return;
         }
         match message {
@@ -219,7 +222,9 @@ impl Fetch {
     /// Takes the chunks that are here already. Useful once the list of chunks has come.
     pub fn fill_from(&mut self, store: &ChunkStore) {
         let Some(meta) = &self.meta else { return };
-        for (piece, hash) in self.pieces.iter_mut().zip(&meta.hashes).filter(|(piece, _)| piece.bytes.is_none()) {
+        for (piece, hash) in
+            self.pieces.iter_mut().zip(&meta.hashes).filter(|(piece, _)| piece.bytes.is_none())
+        {
             if let Some(bytes) = store.chunk(hash) {
                 self.received += bytes.len() as u64;
                 piece.bytes = Some(bytes.to_vec());
@@ -291,7 +296,10 @@ impl Fetch {
     fn ask_meta(&mut self, now: Time) -> Vec<(PeerId, BulkMessage)> {
         let usable = |provider: &&mut Provider| provider.standing == Standing::Usable;
         let asked = self.providers.values_mut().filter(usable).filter(|p| p.meta_asked.is_some()).count();
-        let free = self.providers.iter_mut().filter(|(_, p)| p.standing == Standing::Usable && p.meta_asked.is_none());
+        let free = self
+            .providers
+            .iter_mut()
+            .filter(|(_, p)| p.standing == Standing::Usable && p.meta_asked.is_none());
         let mut out = Vec::new();
         for (peer, provider) in free.take(META_ASKED.saturating_sub(asked)) {
             provider.meta_asked = Some(now);

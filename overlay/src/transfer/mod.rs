@@ -162,7 +162,10 @@ mod tests {
         let bytes = vec![5; CHUNK + 1];
         let chunks = [Hash::of(&[&bytes[..CHUNK]]), Hash::of(&[&[5]])];
         assert_eq!(blob_id(&bytes).0, Hash::of(&[&chunks[0].0, &chunks[1].0]));
-        assert_eq!(blob_id(b"").to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            blob_id(b"").to_string(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
     }
 
     #[test]
@@ -184,15 +187,18 @@ mod tests {
 
     fn message() -> impl Strategy<Value = BulkMessage> {
         let blob = any::<[u8; 32]>().prop_map(|bytes| BlobId(Hash(bytes)));
-        (blob, any::<u64>(), 0..MAX_CHUNKS as u32, proptest::collection::vec(any::<u8>(), 0..99), 0..5).prop_map(
-            |(blob, size, index, bytes, kind)| match kind {
+        (blob, any::<u64>(), 0..MAX_CHUNKS as u32, proptest::collection::vec(any::<u8>(), 0..99), 0..5)
+            .prop_map(|(blob, size, index, bytes, kind)| match kind {
                 0 => BulkMessage::GetBlob { blob },
-                1 => BulkMessage::BlobMeta { blob, size, chunks: bytes.iter().map(|b| Hash([*b; 32])).collect() },
+                1 => BulkMessage::BlobMeta {
+                    blob,
+                    size,
+                    chunks: bytes.iter().map(|b| Hash([*b; 32])).collect(),
+                },
                 2 => BulkMessage::GetChunk { blob, index },
                 3 => BulkMessage::Chunk { blob, index, bytes },
                 _ => BulkMessage::NotHere { blob },
-            },
-        )
+            })
     }
 
     proptest! {

@@ -1,0 +1,359 @@
+//! A bounded, searchable store of validated records: what a relay knows of all services, and a tab of those it met.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::record::{HostRecord, RecordError, ServiceRecord, Validated, HOST_LIFETIME, SKEW};
+use crate::id::{Hash, PeerId, ServiceId};
+use crate::io::{Error, Query, ServiceInfo};
+use crate::time::Time;
+use crate::wire::{MAX_DIGEST, MAX_RECORDS};
+
+/// The most services of one publisher in an index.
+pub const MAX_PER_PUBLISHER: usize = 64;
+/// The most hosts that an index keeps of one service.
+pub const MAX_HOSTS_KNOWN: usize = 8;
+/// The most services that a search returns.
+pub const MAX_RESULTS: usize = 200;
+/// The most candidates that an ambiguous name lists.
+const MAX_CANDIDATES: usize = 20;
+
+/// What an inserted record changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A service is new here or has a newer record; it may be withdrawn.
+    Service(ServiceId),
+    /// A host of a service is new here or has a newer record.
+    Host(ServiceId, PeerId),
+}
+
+/// Records by service. Every record passed validation; the newest of each owner is kept.
+#[derive(Debug)]
+pub struct Index {
+    capacity: usize,
+    services: BTreeMap<ServiceId, Entry>,
+    by_name: BTreeMap<String, BTreeSet<ServiceId>>,
+    per_publisher: BTreeMap<PeerId, usize>,
+    /// What a digest lists: the service, and the host for a host's record.
+    keys: BTreeMap<Hash, (ServiceId, Option<PeerId>)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: ServiceRecord,
+    bytes: Vec<u8>,
+    received: Time,
+    hosts: BTreeMap<PeerId, HostEntry>,
+}
+
+#[derive(Debug)]
+struct HostEntry {
+    record: HostRecord,
+    bytes: Vec<u8>,
+    received: Time,
+}
+
+impl Index {
+    /// An index of at most `capacity` services.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            capacity: capacity.max(1),
+            services: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            per_publisher: BTreeMap::new(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// How many services are known, withdrawn ones included.
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Is no service known?
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// Validates a record and takes it if it is news. A full index drops what has expired, then what was renewed
+    /// longest ago.
+    pub fn insert(&mut self, bytes: &[u8], now: Time) -> Result<Change, RecordError> {
+        let record = Validated::decode(bytes)?;
+        record.check_times(now)?;
+        match record {
+            Validated::Service(record) => self.insert_service(record, bytes, now),
+            Validated::Host(record) => self.insert_host(record, bytes, now),
+        }
+    }
+
+    /// A service's newest record, unless it is withdrawn or over.
+    pub fn service(&self, service: ServiceId, now: Time) -> Option<&ServiceRecord> {
+        self.services.get(&service).filter(|entry| entry.is_live(now)).map(|entry| &entry.record)
+    }
+
+    /// A service's newest record as it was signed, even if it is withdrawn.
+    pub fn service_bytes(&self, service: ServiceId) -> Option<&[u8]> {
+        self.services.get(&service).map(|entry| entry.bytes.as_slice())
+    }
+
+    /// Who serves a service now, the highest authority first.
+    pub fn hosts(&self, service: ServiceId, now: Time) -> Vec<&HostRecord> {
+        let Some(entry) = self.services.get(&service) else { return Vec::new() };
+        let mut hosts: Vec<&HostRecord> =
+            entry.hosts.values().filter(|host| host.is_live(now)).map(|host| &host.record).collect();
+        hosts.sort_by_key(|host| Reverse((host.epoch, host.term, host.sequence)));
+        hosts
+    }
+
+    /// The services that match, by name and publisher, at most [`MAX_RESULTS`].
+    pub fn search(&self, query: &Query, now: Time) -> Vec<ServiceInfo> {
+        self.matching(query, now).take(MAX_RESULTS).map(|(id, entry)| self.info(*id, entry, now)).collect()
+    }
+
+    /// The records that match, each service's before its hosts', at most [`MAX_RECORDS`].
+    pub fn search_records(&self, query: &Query, now: Time) -> Vec<Vec<u8>> {
+        let records = self.matching(query, now).flat_map(|(_, entry)| {
+            let hosts = entry.hosts.values().filter(|host| host.is_live(now)).map(|host| host.bytes.clone());
+            std::iter::once(entry.bytes.clone()).chain(hosts)
+        });
+        records.take(MAX_RECORDS).collect()
+    }
+
+    /// The service that `NAME` or `NAME@PUBLISHER` means.
+    pub fn resolve(&self, text: &str, now: Time) -> Result<&ServiceRecord, Error> {
+        let not_found = || Error::NotFound(text.chars().take(128).collect());
+        if let Some((name, publisher)) = text.split_once('@') {
+            let publisher = publisher.parse().map_err(|_| not_found())?;
+            return self.service(ServiceId::new(publisher, name), now).ok_or_else(not_found);
+        }
+        let owners = self.by_name.get(text).into_iter().flatten();
+        let found: Vec<&ServiceRecord> = owners.filter_map(|id| self.service(*id, now)).collect();
+        match found[..] {
+            [] => Err(not_found()),
+            [one] => Ok(one),
+            _ => Err(Error::Ambiguous(
+                found.iter().take(MAX_CANDIDATES).map(|record| record.full_name()).collect(),
+            )),
+        }
+    }
+
+    /// What this index has, as (key, sequence) in the order of keys from `from` on, at most [`MAX_DIGEST`]. To exchange
+    /// a larger index, start the next digest behind the last key of this one, and after the end from zero again.
+    pub fn digest(&self, from: Hash) -> Vec<(Hash, u64)> {
+        let keys = self.keys.range(from..).take(MAX_DIGEST);
+        keys.filter_map(|(key, slot)| Some((*key, self.slot(*slot)?.1))).collect()
+    }
+
+    /// The keys of another's digest that this index lacks or has older.
+    pub fn missing(&self, digest: &[(Hash, u64)]) -> Vec<Hash> {
+        let is_newer = |(key, sequence): &&(Hash, u64)| {
+            let own = self.keys.get(key).and_then(|slot| self.slot(*slot));
+            own.is_none_or(|(_, own)| *sequence > own)
+        };
+        digest.iter().take(MAX_DIGEST).filter(is_newer).map(|(key, _)| *key).collect()
+    }
+
+    /// The records with these keys of a digest, services before hosts, at most [`MAX_RECORDS`].
+    pub fn records(&self, keys: &[Hash]) -> Vec<Vec<u8>> {
+        let mut slots: Vec<(ServiceId, Option<PeerId>)> =
+            keys.iter().take(MAX_DIGEST).filter_map(|key| self.keys.get(key).copied()).collect();
+        slots.sort_by_key(|(service, host)| (host.is_some(), *service, *host));
+        slots.into_iter().filter_map(|slot| Some(self.slot(slot)?.0.to_vec())).take(MAX_RECORDS).collect()
+    }
+
+    /// Forgets what has expired. Call it now and then; nothing expired is returned in between either.
+    pub fn expire(&mut self, now: Time) {
+        let over: Vec<ServiceId> = self
+            .services
+            .iter()
+            .filter(|(_, entry)| entry.record.expires + SKEW < now)
+            .map(|(service, _)| *service)
+            .collect();
+        over.into_iter().for_each(|service| self.remove(service));
+        for (service, entry) in &mut self.services {
+            let keys = &mut self.keys;
+            entry.hosts.retain(|peer, host| {
+                let live = host.is_live(now);
+                if !live {
+                    keys.remove(&host_slot(*service, *peer));
+                }
+                live
+            });
+        }
+    }
+
+    fn insert_service(
+        &mut self,
+        record: ServiceRecord,
+        bytes: &[u8],
+        now: Time,
+    ) -> Result<Change, RecordError> {
+        let service = record.service();
+        if let Some(entry) = self.services.get_mut(&service) {
+            if record.sequence <= entry.record.sequence {
+                return Err(RecordError::Stale);
+            }
+            let keys = &mut self.keys;
+            entry.hosts.retain(|peer, _| {
+                let permitted = record.hosts_permit(peer) && !record.withdrawn;
+                if !permitted {
+                    keys.remove(&host_slot(service, *peer));
+                }
+                permitted
+            });
+            (entry.record, entry.bytes, entry.received) = (record, bytes.to_vec(), now);
+            return Ok(Change::Service(service));
+        }
+        if self.per_publisher.get(&record.publisher).is_some_and(|count| *count >= MAX_PER_PUBLISHER) {
+            return Err(RecordError::TooMany);
+        }
+        if self.services.len() >= self.capacity {
+            self.expire(now);
+        }
+        if self.services.len() >= self.capacity {
+            let oldest =
+                self.services.iter().min_by_key(|(_, entry)| entry.received).map(|(service, _)| *service);
+            oldest.into_iter().for_each(|oldest| self.remove(oldest));
+        }
+        *self.per_publisher.entry(record.publisher).or_default() += 1;
+        self.by_name.entry(record.name.clone()).or_default().insert(service);
+        self.keys.insert(service_slot(service), (service, None));
+        let entry = Entry { record, bytes: bytes.to_vec(), received: now, hosts: BTreeMap::new() };
+        self.services.insert(service, entry);
+        Ok(Change::Service(service))
+    }
+
+    fn insert_host(&mut self, record: HostRecord, bytes: &[u8], now: Time) -> Result<Change, RecordError> {
+        let (service, peer) = (record.service, record.host);
+        let entry = self.services.get_mut(&service).ok_or(RecordError::UnknownService)?;
+        if entry.record.withdrawn || !entry.record.hosts_permit(&peer) {
+            return Err(RecordError::NotPermitted);
+        }
+        let rank = |host: &HostRecord| (host.epoch, host.term, host.sequence);
+        match entry.hosts.get(&peer) {
+            Some(known) if rank(&record) <= rank(&known.record) => return Err(RecordError::Stale),
+            None if entry.hosts.len() >= MAX_HOSTS_KNOWN => {
+                let oldest = entry.hosts.iter().min_by_key(|(_, host)| host.received).map(|(peer, _)| *peer);
+                if let Some(oldest) = oldest {
+                    entry.hosts.remove(&oldest);
+                    self.keys.remove(&host_slot(service, oldest));
+                }
+            }
+            _ => {}
+        }
+        entry.hosts.insert(peer, HostEntry { record, bytes: bytes.to_vec(), received: now });
+        self.keys.insert(host_slot(service, peer), (service, Some(peer)));
+        Ok(Change::Host(service, peer))
+    }
+
+    fn remove(&mut self, service: ServiceId) {
+        let Some(entry) = self.services.remove(&service) else { return };
+        self.keys.remove(&service_slot(service));
+        for peer in entry.hosts.keys() {
+            self.keys.remove(&host_slot(service, *peer));
+        }
+        if let Some(count) = self.per_publisher.get_mut(&entry.record.publisher) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_publisher.remove(&entry.record.publisher);
+            }
+        }
+        if let Some(owners) = self.by_name.get_mut(&entry.record.name) {
+            owners.remove(&service);
+            if owners.is_empty() {
+                self.by_name.remove(&entry.record.name);
+            }
+        }
+    }
+
+    /// A record's bytes and its signer's sequence.
+    fn slot(&self, (service, host): (ServiceId, Option<PeerId>)) -> Option<(&[u8], u64)> {
+        let entry = self.services.get(&service)?;
+        match host {
+            None => Some((&entry.bytes, entry.record.sequence)),
+            Some(peer) => entry.hosts.get(&peer).map(|host| (host.bytes.as_slice(), host.record.sequence)),
+        }
+    }
+
+    fn matching<'a>(
+        &'a self,
+        query: &'a Query,
+        now: Time,
+    ) -> impl Iterator<Item = (&'a ServiceId, &'a Entry)> + 'a {
+        let text = query.text.as_ref().map(|text| text.to_lowercase());
+        // By name where one is asked for, else through all: by_name's order is the answer's order.
+        let names: Box<dyn Iterator<Item = &BTreeSet<ServiceId>>> = match &query.name {
+            Some(name) => Box::new(self.by_name.get(name).into_iter()),
+            None => Box::new(self.by_name.values()),
+        };
+        names
+            .flatten()
+            .filter_map(|id| self.services.get_key_value(id))
+            .filter(move |(_, entry)| entry.is_live(now) && entry.matches(query, text.as_deref()))
+    }
+
+    fn info(&self, service: ServiceId, entry: &Entry, now: Time) -> ServiceInfo {
+        let record = &entry.record;
+        ServiceInfo {
+            id: record.full_name(),
+            name: record.name.clone(),
+            publisher: record.publisher.to_string(),
+            version: record.version.clone(),
+            description: record.description.clone(),
+            tags: record.tags.clone(),
+            state: record.state.as_str().to_owned(),
+            package: record.package.to_string(),
+            location: record.location,
+            has_ui: record.has_ui,
+            hosts: self.hosts(service, now).into_iter().map(|host| host.host.to_string()).collect(),
+            sequence: record.sequence,
+        }
+    }
+}
+
+impl Entry {
+    fn is_live(&self, now: Time) -> bool {
+        !self.record.withdrawn && self.record.expires + SKEW >= now
+    }
+
+    fn matches(&self, query: &Query, text: Option<&str>) -> bool {
+        let record = &self.record;
+        let has_text = |text: &str| {
+            record.name.contains(text)
+                || record.tags.iter().any(|tag| tag.contains(text))
+                || record.description.to_lowercase().contains(text)
+        };
+        query.tag.as_ref().is_none_or(|tag| record.tags.contains(tag))
+            && text.is_none_or(has_text)
+            && query.near.is_none_or(|(lat, lon, km)| {
+                record.location.is_some_and(|location| distance_km(location, (lat, lon)) <= km)
+            })
+    }
+}
+
+impl HostEntry {
+    /// Counted from when it came as well: with [`SKEW`] alone a dead host would be offered for minutes.
+    fn is_live(&self, now: Time) -> bool {
+        self.received + HOST_LIFETIME >= now && self.record.expires + SKEW >= now
+    }
+}
+
+fn service_slot(service: ServiceId) -> Hash {
+    super::service_key(service)
+}
+
+fn host_slot(service: ServiceId, host: PeerId) -> Hash {
+    Hash::of(&[&super::host_key(service).0, &host.0])
+}
+
+/// On the great circle of a sphere of the Earth's mean radius.
+fn distance_km(a: (f64, f64), b: (f64, f64)) -> f64 {
+    let (lat_a, lat_b) = (a.0.to_radians(), b.0.to_radians());
+    let (lat, lon) = (lat_b - lat_a, (b.1 - a.1).to_radians());
+    let h = (lat / 2.0).sin().powi(2) + lat_a.cos() * lat_b.cos() * (lon / 2.0).sin().powi(2);
+    2.0 * 6371.0 * h.sqrt().min(1.0).asin()
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

@@ -1,0 +1,209 @@
+//! An index under news, floods, withdrawals and exchange.
+
+use super::*;
+use crate::manifest::Permit;
+use crate::registry::record::tests::{host, peer, secret, service, NOW};
+use crate::registry::SERVICE_LIFETIME;
+use crate::time::Millis;
+
+const ALL: Hash = Hash([0; 32]);
+
+fn names(index: &Index, query: &Query) -> Vec<String> {
+    index.search(query, NOW).into_iter().map(|info| info.name).collect()
+}
+
+fn put(index: &mut Index, record: &ServiceRecord, by: u8) -> Result<Change, RecordError> {
+    index.insert(&record.encode(&secret(by)).unwrap(), NOW)
+}
+
+fn put_host(index: &mut Index, record: &HostRecord, by: u8) -> Result<Change, RecordError> {
+    index.insert(&record.encode(&secret(by)).unwrap(), NOW)
+}
+
+#[test]
+fn news_replaces_and_the_rest_is_stale() {
+    let mut index = Index::new(10);
+    let old = service(1, "counter");
+    let new = ServiceRecord { sequence: old.sequence + 1, version: "2.0.0".into(), ..old.clone() };
+    let id = old.service();
+    assert_eq!(put(&mut index, &old, 1), Ok(Change::Service(id)));
+    assert_eq!(put(&mut index, &old, 1), Err(RecordError::Stale));
+    assert_eq!(put(&mut index, &new, 1), Ok(Change::Service(id)));
+    assert_eq!(put(&mut index, &old, 1), Err(RecordError::Stale));
+    assert_eq!(index.service(id, NOW), Some(&new));
+    assert_eq!(index.service_bytes(id), Some(new.encode(&secret(1)).unwrap().as_slice()));
+    assert_eq!(index.len(), 1);
+}
+
+#[test]
+fn a_withdrawn_service_is_gone_and_does_not_come_back() {
+    let mut index = Index::new(10);
+    let live = service(1, "counter");
+    let withdrawn = ServiceRecord { sequence: live.sequence + 1, withdrawn: true, ..live.clone() };
+    put(&mut index, &live, 1).unwrap();
+    put_host(&mut index, &host(live.service(), 4), 4).unwrap();
+    put(&mut index, &withdrawn, 1).unwrap();
+    assert_eq!(index.search(&Query::default(), NOW), []);
+    assert_eq!(index.resolve("counter", NOW), Err(Error::NotFound("counter".into())));
+    assert!(index.hosts(live.service(), NOW).is_empty());
+    assert_eq!(put(&mut index, &live, 1), Err(RecordError::Stale));
+    assert_eq!(put_host(&mut index, &host(live.service(), 4), 4), Err(RecordError::NotPermitted));
+}
+
+#[test]
+fn a_search_shows_what_a_catalogue_needs() {
+    let mut index = Index::new(10);
+    let record = service(1, "counter");
+    put(&mut index, &record, 1).unwrap();
+    let id = record.service();
+    for (by, epoch, term) in [(4, 1, 2), (5, 1, 3), (6, 1, 1)] {
+        put_host(&mut index, &HostRecord { epoch, term, ..host(id, by) }, by).unwrap();
+    }
+    let expected = ServiceInfo {
+        id: format!("counter@{}", peer(1)),
+        name: "counter".into(),
+        publisher: peer(1).to_string(),
+        version: "1.0.0".into(),
+        description: "counts".into(),
+        tags: vec!["example".into()],
+        state: "single".into(),
+        package: record.package.to_string(),
+        location: Some((52.52, 13.4)),
+        has_ui: true,
+        hosts: [5, 4, 6].map(|n| peer(n).to_string()).to_vec(),
+        sequence: NOW.0,
+    };
+    assert_eq!(index.search(&Query::default(), NOW), [expected]);
+    assert_eq!(index.search_records(&Query::default(), NOW).len(), 4);
+}
+
+#[test]
+fn queries_narrow() {
+    let mut index = Index::new(10);
+    put(&mut index, &service(1, "counter"), 1).unwrap();
+    put(&mut index, &ServiceRecord { tags: vec!["talk".into()], location: None, ..service(1, "chat") }, 1)
+        .unwrap();
+    put(&mut index, &ServiceRecord { description: "Étude".into(), ..service(2, "chat") }, 2).unwrap();
+    let query = Query::default;
+    let text = |text: &str| Query { text: Some(text.into()), ..query() };
+    assert_eq!(names(&index, &query()), ["chat", "chat", "counter"]);
+    assert_eq!(names(&index, &Query { name: Some("chat".into()), ..query() }), ["chat", "chat"]);
+    assert_eq!(names(&index, &Query { tag: Some("talk".into()), ..query() }), ["chat"]);
+    assert_eq!(names(&index, &text("COUNT")), ["chat", "counter"]);
+    assert_eq!(names(&index, &text("éTUDE")), ["chat"]);
+    assert_eq!(names(&index, &text("nothing")), [""; 0]);
+    let near = |km| Query { near: Some((48.14, 11.58, km)), ..query() };
+    assert_eq!(names(&index, &near(500.0)), [""; 0]);
+    assert_eq!(names(&index, &near(510.0)), ["chat", "counter"]);
+    assert_eq!(names(&index, &near(f64::NAN)), [""; 0]);
+}
+
+#[test]
+fn names_resolve_or_are_ambiguous() {
+    let mut index = Index::new(10);
+    for by in [1, 2] {
+        put(&mut index, &service(by, "chat"), by).unwrap();
+    }
+    put(&mut index, &service(1, "counter"), 1).unwrap();
+    assert_eq!(index.resolve("counter", NOW), Ok(&service(1, "counter")));
+    let full = service(2, "chat").full_name();
+    assert_eq!(index.resolve(&full, NOW), Ok(&service(2, "chat")));
+    let Err(Error::Ambiguous(mut found)) = index.resolve("chat", NOW) else { panic!("ambiguous") };
+    found.sort();
+    let mut expected = [1, 2].map(|by| service(by, "chat").full_name());
+    expected.sort();
+    assert_eq!(found, expected);
+    for text in ["nobody", "chat@nobody", "@", "", &service(3, "chat").full_name()] {
+        assert_eq!(index.resolve(text, NOW), Err(Error::NotFound(text.into())));
+    }
+}
+
+#[test]
+fn hosts_are_permitted_known_and_short_lived() {
+    let mut index = Index::new(10);
+    let record = ServiceRecord { hosts: Permit::Peers(vec![peer(4)]), ..service(1, "counter") };
+    let id = record.service();
+    assert_eq!(put_host(&mut index, &host(id, 4), 4), Err(RecordError::UnknownService));
+    put(&mut index, &record, 1).unwrap();
+    assert_eq!(put_host(&mut index, &host(id, 5), 5), Err(RecordError::NotPermitted));
+    assert_eq!(put_host(&mut index, &host(id, 4), 4), Ok(Change::Host(id, peer(4))));
+    assert_eq!(put_host(&mut index, &host(id, 4), 4), Err(RecordError::Stale));
+    assert_eq!(put_host(&mut index, &host(id, 1), 1), Ok(Change::Host(id, peer(1))));
+    assert_eq!(index.hosts(id, NOW + HOST_LIFETIME).len(), 2);
+    assert!(index.hosts(id, NOW + HOST_LIFETIME + Millis(1)).is_empty());
+    let narrower = ServiceRecord { sequence: NOW.0 + 1, hosts: Permit::Peers(vec![peer(6)]), ..record };
+    put(&mut index, &narrower, 1).unwrap();
+    assert_eq!(index.hosts(id, NOW).iter().map(|host| host.host).collect::<Vec<_>>(), [peer(1)]);
+}
+
+#[test]
+fn a_flood_stays_within_its_bounds() {
+    let mut index = Index::new(100);
+    for n in 0..=MAX_PER_PUBLISHER {
+        let put = put(&mut index, &service(1, &format!("s{n}")), 1);
+        assert_eq!(put.is_ok(), n < MAX_PER_PUBLISHER);
+    }
+    for by in 2..60 {
+        put(&mut index, &service(by, "x"), by).unwrap();
+    }
+    assert_eq!(index.len(), 100);
+    let id = service(59, "x").service();
+    for by in 1..20 {
+        put_host(&mut index, &host(id, by), by).unwrap();
+    }
+    assert_eq!(index.hosts(id, NOW).len(), MAX_HOSTS_KNOWN);
+    assert_eq!(index.digest(ALL).len(), 100 + MAX_HOSTS_KNOWN);
+    index.expire(NOW + SERVICE_LIFETIME + SKEW + Millis(1));
+    assert!(
+        index.is_empty()
+            && index.keys.is_empty()
+            && index.by_name.is_empty()
+            && index.per_publisher.is_empty()
+    );
+}
+
+#[test]
+fn two_indexes_become_equal_by_digests() {
+    let (mut a, mut b) = (Index::new(1000), Index::new(1000));
+    for by in 1..90 {
+        put(if by % 2 == 0 { &mut a } else { &mut b }, &service(by, "x"), by).unwrap();
+    }
+    let newer = ServiceRecord { sequence: NOW.0 + 5, ..service(2, "x") };
+    put(&mut b, &newer, 2).unwrap();
+    put_host(&mut b, &host(newer.service(), 7), 7).unwrap();
+    for _ in 0..3 {
+        for swap in [false, true] {
+            let (from, to) = if swap { (&mut a, &mut b) } else { (&mut b, &mut a) };
+            let missing = to.missing(&from.digest(ALL));
+            for record in from.records(&missing) {
+                to.insert(&record, NOW).unwrap();
+            }
+        }
+    }
+    assert_eq!(a.digest(ALL), b.digest(ALL));
+    assert_eq!(a.len(), 89);
+    assert_eq!(a.service(newer.service(), NOW), Some(&newer));
+    assert_eq!(a.hosts(newer.service(), NOW).len(), 1);
+    let whole = a.digest(ALL);
+    assert_eq!(a.digest(whole[50].0), whole[50..]);
+}
+
+/// S4 of the bars: no forged, stale or replayed record is accepted.
+#[test]
+fn ten_thousand_forgeries_are_refused() {
+    let mut index = Index::new(10);
+    let record = service(1, "counter");
+    put(&mut index, &ServiceRecord { sequence: NOW.0 + 1, ..record.clone() }, 1).unwrap();
+    let own = record.encode(&secret(1)).unwrap();
+    let before = index.digest(ALL);
+    for n in 0..10_000_usize {
+        let mut bytes = own.clone();
+        match n % 3 {
+            0 => bytes[n % own.len()] ^= 1 << (n % 8),
+            1 => bytes.truncate(n % own.len()),
+            _ => {} // a replay of an older record
+        }
+        assert!(index.insert(&bytes, NOW).is_err());
+    }
+    assert_eq!(index.digest(ALL), before);
+}

@@ -1,0 +1,71 @@
+//! The registry of services: signed records, where they lie in the DHT, and the index that relays keep of them.
+//!
+//! A publisher signs a [`ServiceRecord`] (what the service is, who may host it), whoever serves signs a [`HostRecord`]
+//! (who serves it now; a hint that a consumer proves by connecting). [`validate`] is what every DHT node and every index
+//! runs before it stores a record; [`Index`] makes them searchable.
+//!
+//! Scope: who owns a name (its publisher), what replaces what, bounds. Not here: whether a host tells the truth.
+//!
+//! Keys of the DHT, each with a domain of its own: [`service_key`] and [`host_key`] hold records; [`name_key`],
+//! [`tag_key`] and [`package_key`] have providers only.
+
+use crate::id::{Hash, PackageId, ServiceId};
+
+mod index;
+mod record;
+
+pub use index::{Change, Index, MAX_HOSTS_KNOWN, MAX_PER_PUBLISHER, MAX_RESULTS};
+pub use record::{
+    validate, Genesis, HostRecord, RecordError, ServiceRecord, Validated, HOST_LIFETIME, MAX_RECORD,
+    SERVICE_LIFETIME, SKEW,
+};
+
+/// Where a service's record is.
+pub fn service_key(service: ServiceId) -> Hash {
+    key(b"service", &service.0 .0)
+}
+
+/// Where the record of who serves a service is.
+pub fn host_key(service: ServiceId) -> Hash {
+    key(b"host", &service.0 .0)
+}
+
+/// Whose providers publish or serve a service of this name.
+pub fn name_key(name: &str) -> Hash {
+    key(b"name", name.as_bytes())
+}
+
+/// Whose providers know services with this tag.
+pub fn tag_key(tag: &str) -> Hash {
+    key(b"tag", tag.as_bytes())
+}
+
+/// Whose providers hold a package's manifest and files.
+pub fn package_key(package: PackageId) -> Hash {
+    key(b"package", &package.0 .0)
+}
+
+fn key(kind: &[u8], id: &[u8]) -> Hash {
+    Hash::of(&[b"tabfarm dht 1\0", kind, b"\0", id])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_different_kinds_differ() {
+        let id = Hash::of(&[b"x"]);
+        let text = "x";
+        let mut keys = vec![
+            service_key(ServiceId(id)),
+            host_key(ServiceId(id)),
+            package_key(PackageId(id)),
+            name_key(text),
+            tag_key(text),
+        ];
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 5);
+    }
+}

@@ -1,0 +1,415 @@
+//! Signed records and what makes one valid.
+
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{host_key, service_key};
+use crate::id::{Hash, PackageId, PeerId, ServiceId};
+use crate::manifest::{is_location, is_name, is_printable, is_version, Permit, StateKind};
+use crate::time::{Millis, Time};
+
+/// The most bytes of an encoded record: 32 hosts (1 KiB), a description (2 KB), tags and the rest fit.
+pub const MAX_RECORD: usize = 4096;
+/// The longest life of a [`ServiceRecord`]; its publisher, or anybody who holds it, puts it again before that.
+pub const SERVICE_LIFETIME: Millis = Millis::secs(30 * 24 * 3600);
+/// The longest life of a [`HostRecord`].
+pub const HOST_LIFETIME: Millis = Millis::secs(90);
+/// How far clocks may differ: records from this far in the future, or this long expired, still count.
+pub const SKEW: Millis = Millis::secs(300);
+
+/// The most members in a host record.
+const MAX_MEMBERS: usize = 8;
+/// The most address hints, and the most bytes of one.
+const MAX_ADDRESSES: (usize, usize) = (4, 256);
+/// The record's format.
+const VERSION: u8 = 1;
+
+/// What a publisher says about a service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceRecord {
+    /// The name; with the publisher it is the service.
+    pub name: String,
+    /// The owner, who signs.
+    pub publisher: PeerId,
+    /// Higher replaces lower: ms since the Unix epoch.
+    pub sequence: u64,
+    /// The package.
+    pub package: PackageId,
+    /// Its version.
+    pub version: String,
+    /// A sentence.
+    pub description: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// How its state is kept.
+    pub state: StateKind,
+    /// Latitude and longitude in degrees.
+    pub location: Option<(f64, f64)>,
+    /// Does the package bring a UI.
+    pub has_ui: bool,
+    /// Who may host it.
+    pub hosts: Permit,
+    /// How its group began.
+    pub genesis: Genesis,
+    /// When it was signed.
+    pub created: Time,
+    /// When it ends, at most [`SERVICE_LIFETIME`] later.
+    pub expires: Time,
+    /// The publisher withdraws the service; the record stays so that older ones cannot come back.
+    pub withdrawn: bool,
+}
+
+/// How a service's group began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// The first host, whose succession everybody follows.
+    pub host: PeerId,
+    /// The version of the replicated session machine.
+    pub machine_version: u16,
+}
+
+/// Who serves a service now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// The service.
+    pub service: ServiceId,
+    /// The authority's epoch.
+    pub epoch: u64,
+    /// The authority's term.
+    pub term: u64,
+    /// The server, who signs.
+    pub host: PeerId,
+    /// The group's members, at most 8.
+    pub members: Vec<PeerId>,
+    /// Where the host can be reached: at most 4 of at most 256 bytes.
+    pub addresses: Vec<String>,
+    /// Higher replaces lower within a term: ms since the Unix epoch.
+    pub sequence: u64,
+    /// When it was signed.
+    pub created: Time,
+    /// When it ends, at most [`HOST_LIFETIME`] later.
+    pub expires: Time,
+}
+
+/// A record that passed [`validate`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Validated {
+    /// Of a publisher.
+    Service(ServiceRecord),
+    /// Of a host.
+    Host(HostRecord),
+}
+
+/// Why a record was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Too many bytes.
+    #[error("the record has more than 4096 bytes")]
+    Size,
+    /// Another format.
+    #[error("record version {0} is not supported")]
+    Version(u8),
+    /// Not a record.
+    #[error("the record cannot be read")]
+    Malformed,
+    /// A field breaks its rule.
+    #[error("the record's {0} is not valid")]
+    Field(&'static str),
+    /// Not signed by whom it names.
+    #[error("the record's signature is not its owner's")]
+    Signature,
+    /// Put under a key that is not its own.
+    #[error("the record belongs under another key")]
+    Key,
+    /// It is over.
+    #[error("the record has expired")]
+    Expired,
+    /// Signed later than now.
+    #[error("the record is from the future")]
+    Future,
+    /// It lives longer than allowed.
+    #[error("the record lives longer than allowed")]
+    Lifetime,
+    /// A record that replaces it, or itself, is known.
+    #[error("a newer record is known")]
+    Stale,
+    /// A host record of a service that the index does not know.
+    #[error("the record's service is not known")]
+    UnknownService,
+    /// The service's record does not permit this host.
+    #[error("the service does not permit this host")]
+    NotPermitted,
+    /// The publisher, or the service, has as many records as are kept.
+    #[error("too many records of one owner")]
+    TooMany,
+}
+
+/// Reads a record and checks all that can be checked without others: size, version, fields, signature, that `key` is
+/// its own, and its times against `now` with [`SKEW`] of tolerance.
+pub fn validate(key: Hash, value: &[u8], now: Time) -> Result<Validated, RecordError> {
+    let record = Validated::decode(value)?;
+    if record.key() != key {
+        return Err(RecordError::Key);
+    }
+    record.check_times(now)?;
+    Ok(record)
+}
+
+impl ServiceRecord {
+    /// The service.
+    pub fn service(&self) -> ServiceId {
+        ServiceId::new(self.publisher, &self.name)
+    }
+
+    /// `name@publisher`.
+    pub fn full_name(&self) -> String {
+        format!("{}@{}", self.name, self.publisher)
+    }
+
+    /// May `peer` host it? The publisher always may.
+    pub fn hosts_permit(&self, peer: &PeerId) -> bool {
+        self.hosts.permits(peer, &self.publisher)
+    }
+
+    /// Signs and encodes it; an error names a field that others would refuse.
+    pub fn encode(&self, secret_key: &[u8; 32]) -> Result<Vec<u8>, RecordError> {
+        self.check()?;
+        seal(KIND_SERVICE, &Wire::from(self), self.publisher, secret_key)
+    }
+
+    fn check(&self) -> Result<(), RecordError> {
+        let ensure = |holds, field| if holds { Ok(()) } else { Err(RecordError::Field(field)) };
+        ensure(is_name(&self.name, 64), "name")?;
+        ensure(is_version(&self.version), "version")?;
+        ensure(is_printable(&self.description, 500), "description")?;
+        ensure(self.tags.len() <= 8 && self.tags.iter().all(|tag| is_name(tag, 32)), "tags")?;
+        ensure(self.location.is_none_or(is_location), "location")?;
+        match &self.hosts {
+            Permit::Peers(peers) => ensure((1..=32).contains(&peers.len()), "hosts"),
+            Permit::Anyone => Ok(()),
+        }
+    }
+}
+
+impl HostRecord {
+    /// Signs and encodes it; an error names a field that others would refuse.
+    pub fn encode(&self, secret_key: &[u8; 32]) -> Result<Vec<u8>, RecordError> {
+        self.check()?;
+        seal(KIND_HOST, self, self.host, secret_key)
+    }
+
+    fn check(&self) -> Result<(), RecordError> {
+        let (most, bytes) = MAX_ADDRESSES;
+        if self.members.len() > MAX_MEMBERS {
+            return Err(RecordError::Field("members"));
+        }
+        let printable = |text: &String| text.len() <= bytes && text.bytes().all(|b| b.is_ascii_graphic());
+        if self.addresses.len() > most || !self.addresses.iter().all(printable) {
+            return Err(RecordError::Field("addresses"));
+        }
+        Ok(())
+    }
+}
+
+impl Validated {
+    /// Reads a record and checks fields and signature, but neither key nor times.
+    pub fn decode(value: &[u8]) -> Result<Self, RecordError> {
+        if value.len() > MAX_RECORD {
+            return Err(RecordError::Size);
+        }
+        let (signed, signature) = value.split_last_chunk::<64>().ok_or(RecordError::Malformed)?;
+        let (&[version, kind], body) = signed.split_first_chunk::<2>().ok_or(RecordError::Malformed)?;
+        if version != VERSION {
+            return Err(RecordError::Version(version));
+        }
+        let record = match kind {
+            KIND_SERVICE => Validated::Service(read::<Wire>(body)?.into()),
+            KIND_HOST => Validated::Host(read(body)?),
+            _ => return Err(RecordError::Malformed),
+        };
+        let owner = match &record {
+            Validated::Service(service) => service.publisher,
+            Validated::Host(host) => host.host,
+        };
+        let key = VerifyingKey::from_bytes(&owner.0).map_err(|_| RecordError::Signature)?;
+        key.verify_strict(&[DOMAIN, signed].concat(), &(*signature).into())
+            .map_err(|_| RecordError::Signature)?;
+        match &record {
+            Validated::Service(service) => service.check()?,
+            Validated::Host(host) => host.check()?,
+        }
+        Ok(record)
+    }
+
+    /// The key under which it belongs in the DHT.
+    pub fn key(&self) -> Hash {
+        match self {
+            Validated::Service(service) => service_key(service.service()),
+            Validated::Host(host) => host_key(host.service),
+        }
+    }
+
+    /// The service that it is about.
+    pub fn service(&self) -> ServiceId {
+        match self {
+            Validated::Service(service) => service.service(),
+            Validated::Host(host) => host.service,
+        }
+    }
+
+    /// When it ends.
+    pub fn expires(&self) -> Time {
+        match self {
+            Validated::Service(service) => service.expires,
+            Validated::Host(host) => host.expires,
+        }
+    }
+
+    /// Its signer's sequence number.
+    pub fn sequence(&self) -> u64 {
+        match self {
+            Validated::Service(service) => service.sequence,
+            Validated::Host(host) => host.sequence,
+        }
+    }
+
+    /// Does it replace `other`? Only a record of the same kind and service: of a publisher by sequence, of a host by
+    /// (epoch, term, sequence). A record does not replace itself.
+    pub fn supersedes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Validated::Service(new), Validated::Service(old)) => {
+                new.service() == old.service() && new.sequence > old.sequence
+            }
+            (Validated::Host(new), Validated::Host(old)) => {
+                let rank = |host: &HostRecord| (host.epoch, host.term, host.sequence);
+                new.service == old.service && rank(new) > rank(old)
+            }
+            _ => false,
+        }
+    }
+
+    /// Is it valid at `now`, with [`SKEW`] of tolerance?
+    pub(super) fn check_times(&self, now: Time) -> Result<(), RecordError> {
+        let (sequence, created, expires, lifetime) = match self {
+            Validated::Service(service) => {
+                (service.sequence, service.created, service.expires, SERVICE_LIFETIME)
+            }
+            Validated::Host(host) => (host.sequence, host.created, host.expires, HOST_LIFETIME),
+        };
+        // Sequences are times, so a bound on them keeps an owner from locking itself, or a thief of its key from locking it, out.
+        if created > now + SKEW || sequence > (now + SKEW).0 {
+            return Err(RecordError::Future);
+        }
+        if expires < created || expires.since(created) > lifetime {
+            return Err(RecordError::Lifetime);
+        }
+        if expires + SKEW < now {
+            return Err(RecordError::Expired);
+        }
+        Ok(())
+    }
+}
+
+const KIND_SERVICE: u8 = 0;
+const KIND_HOST: u8 = 1;
+/// Keeps a signature on a record from being one on anything else; version and kind follow within the signed bytes.
+const DOMAIN: &[u8] = b"tabfarm record\0";
+
+fn seal<T: Serialize>(
+    kind: u8,
+    body: &T,
+    owner: PeerId,
+    secret_key: &[u8; 32],
+) -> Result<Vec<u8>, RecordError> {
+    let key = SigningKey::from_bytes(secret_key);
+    if key.verifying_key().to_bytes() != owner.0 {
+        return Err(RecordError::Signature);
+    }
+    let mut bytes = postcard::to_extend(body, vec![VERSION, kind]).map_err(|_| RecordError::Malformed)?;
+    let signature = key.sign(&[DOMAIN, &bytes].concat());
+    bytes.extend_from_slice(&signature.to_bytes());
+    if bytes.len() > MAX_RECORD {
+        return Err(RecordError::Size);
+    }
+    Ok(bytes)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, RecordError> {
+    match postcard::take_from_bytes(body) {
+        Ok((record, [])) => Ok(record),
+        _ => Err(RecordError::Malformed),
+    }
+}
+
+/// A service record as bytes: the manifest's texts for JSON become compact here.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    name: String,
+    publisher: PeerId,
+    sequence: u64,
+    package: PackageId,
+    version: String,
+    description: String,
+    tags: Vec<String>,
+    state: StateKind,
+    location: Option<(f64, f64)>,
+    has_ui: bool,
+    hosts: Option<Vec<PeerId>>,
+    genesis: Genesis,
+    created: Time,
+    expires: Time,
+    withdrawn: bool,
+}
+
+impl From<&ServiceRecord> for Wire {
+    fn from(record: &ServiceRecord) -> Self {
+        let record = record.clone();
+        Self {
+            name: record.name,
+            publisher: record.publisher,
+            sequence: record.sequence,
+            package: record.package,
+            version: record.version,
+            description: record.description,
+            tags: record.tags,
+            state: record.state,
+            location: record.location,
+            has_ui: record.has_ui,
+            hosts: match record.hosts {
+                Permit::Anyone => None,
+                Permit::Peers(peers) => Some(peers),
+            },
+            genesis: record.genesis,
+            created: record.created,
+            expires: record.expires,
+            withdrawn: record.withdrawn,
+        }
+    }
+}
+
+impl From<Wire> for ServiceRecord {
+    fn from(wire: Wire) -> Self {
+        Self {
+            name: wire.name,
+            publisher: wire.publisher,
+            sequence: wire.sequence,
+            package: wire.package,
+            version: wire.version,
+            description: wire.description,
+            tags: wire.tags,
+            state: wire.state,
+            location: wire.location,
+            has_ui: wire.has_ui,
+            hosts: wire.hosts.map_or(Permit::Anyone, Permit::Peers),
+            genesis: wire.genesis,
+            created: wire.created,
+            expires: wire.expires,
+            withdrawn: wire.withdrawn,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+pub(super) mod tests;

@@ -1,0 +1,195 @@
+//! Records that are forged, stale, moved, oversized or flipped.
+
+use super::*;
+use proptest::prelude::*;
+
+pub(in crate::registry) const NOW: Time = Time(1_800_000_000_000);
+
+pub(in crate::registry) fn secret(n: u8) -> [u8; 32] {
+    [n; 32]
+}
+
+pub(in crate::registry) fn peer(n: u8) -> PeerId {
+    PeerId(SigningKey::from_bytes(&secret(n)).verifying_key().to_bytes())
+}
+
+pub(in crate::registry) fn service(publisher: u8, name: &str) -> ServiceRecord {
+    ServiceRecord {
+        name: name.into(),
+        publisher: peer(publisher),
+        sequence: NOW.0,
+        package: PackageId(Hash::of(&[name.as_bytes()])),
+        version: "1.0.0".into(),
+        description: "counts".into(),
+        tags: vec!["example".into()],
+        state: StateKind::Single,
+        location: Some((52.52, 13.4)),
+        has_ui: true,
+        hosts: Permit::Anyone,
+        genesis: Genesis { host: peer(publisher), machine_version: 1 },
+        created: NOW,
+        expires: NOW + SERVICE_LIFETIME,
+        withdrawn: false,
+    }
+}
+
+pub(in crate::registry) fn host(service: ServiceId, by: u8) -> HostRecord {
+    HostRecord {
+        service,
+        epoch: 1,
+        term: 2,
+        host: peer(by),
+        members: vec![peer(by)],
+        addresses: vec!["/dns4/example.org/tcp/443/wss".into()],
+        sequence: NOW.0,
+        created: NOW,
+        expires: NOW + HOST_LIFETIME,
+    }
+}
+
+#[test]
+fn records_round_trip() {
+    for record in [
+        service(1, "counter"),
+        ServiceRecord { hosts: Permit::Peers(vec![peer(2), peer(3)]), location: None, ..service(1, "chat") },
+        ServiceRecord { withdrawn: true, ..service(1, "chat") },
+    ] {
+        let bytes = record.encode(&secret(1)).unwrap();
+        let key = service_key(record.service());
+        assert_eq!(validate(key, &bytes, NOW), Ok(Validated::Service(record)));
+    }
+    let record = host(service(1, "counter").service(), 4);
+    let bytes = record.encode(&secret(4)).unwrap();
+    assert_eq!(validate(host_key(record.service), &bytes, NOW), Ok(Validated::Host(record)));
+}
+
+#[test]
+fn the_largest_record_fits() {
+    let record = ServiceRecord {
+        name: "n".repeat(64),
+        version: "1".repeat(32),
+        description: "é".repeat(500),
+        tags: vec!["t".repeat(32); 8],
+        hosts: Permit::Peers(vec![peer(2); 32]),
+        ..service(1, "x")
+    };
+    assert!(record.encode(&secret(1)).unwrap().len() <= MAX_RECORD);
+}
+
+#[test]
+fn only_the_owner_signs() {
+    let record = service(1, "counter");
+    assert_eq!(record.encode(&secret(2)), Err(RecordError::Signature));
+    let mut forged = ServiceRecord { publisher: peer(2), ..record.clone() }.encode(&secret(2)).unwrap();
+    let own = record.encode(&secret(1)).unwrap();
+    let at = forged.len() - 64;
+    forged[at..].copy_from_slice(&own[own.len() - 64..]);
+    assert_eq!(Validated::decode(&forged), Err(RecordError::Signature));
+    // Another's record does not get a place under my service's key.
+    let theirs = service(2, "counter").encode(&secret(2)).unwrap();
+    assert_eq!(validate(service_key(record.service()), &theirs, NOW), Err(RecordError::Key));
+}
+
+#[test]
+fn a_record_of_one_kind_is_none_of_the_other() {
+    let mut bytes = service(1, "counter").encode(&secret(1)).unwrap();
+    bytes[1] = KIND_HOST;
+    assert!(Validated::decode(&bytes).is_err());
+}
+
+#[test]
+fn times_are_checked_with_tolerance() {
+    let base = service(1, "counter");
+    let key = service_key(base.service());
+    let check =
+        |record: &ServiceRecord, now| validate(key, &record.encode(&secret(1)).unwrap(), now).map(|_| ());
+    let at = |created: Time, expires: Time| ServiceRecord { created, expires, ..base.clone() };
+    assert_eq!(check(&base, NOW), Ok(()));
+    assert_eq!(check(&base, NOW - SKEW), Ok(()));
+    assert_eq!(check(&base, NOW - SKEW - Millis(1)), Err(RecordError::Future));
+    assert_eq!(check(&base, NOW + SERVICE_LIFETIME + SKEW), Ok(()));
+    assert_eq!(check(&base, NOW + SERVICE_LIFETIME + SKEW + Millis(1)), Err(RecordError::Expired));
+    assert_eq!(check(&at(NOW, NOW + SERVICE_LIFETIME + Millis(1)), NOW), Err(RecordError::Lifetime));
+    assert_eq!(check(&at(NOW, NOW - Millis(1)), NOW), Err(RecordError::Lifetime));
+    let ahead = ServiceRecord { sequence: u64::MAX, ..base.clone() };
+    assert_eq!(check(&ahead, NOW), Err(RecordError::Future));
+    assert_eq!(check(&at(Time(u64::MAX), Time(u64::MAX)), NOW), Err(RecordError::Future));
+
+    let host = HostRecord { expires: NOW + HOST_LIFETIME + Millis(1), ..host(base.service(), 4) };
+    let bytes = host.encode(&secret(4)).unwrap();
+    assert_eq!(validate(host_key(host.service), &bytes, NOW), Err(RecordError::Lifetime));
+}
+
+#[test]
+fn fields_are_refused_by_name() {
+    let base = service(1, "counter");
+    let with = |change: fn(&mut ServiceRecord)| {
+        let mut record = base.clone();
+        change(&mut record);
+        record.encode(&secret(1)).map(|_| ())
+    };
+    assert_eq!(with(|r| r.name = "A".into()), Err(RecordError::Field("name")));
+    assert_eq!(with(|r| r.version = "1\n".into()), Err(RecordError::Field("version")));
+    assert_eq!(with(|r| r.description = "\u{202e}".into()), Err(RecordError::Field("description")));
+    assert_eq!(with(|r| r.tags = vec!["x".into(); 9]), Err(RecordError::Field("tags")));
+    assert_eq!(with(|r| r.location = Some((f64::NAN, 0.0))), Err(RecordError::Field("location")));
+    assert_eq!(with(|r| r.location = Some((0.0, f64::INFINITY))), Err(RecordError::Field("location")));
+    assert_eq!(with(|r| r.hosts = Permit::Peers(vec![])), Err(RecordError::Field("hosts")));
+    // The same on the receiving side, with a correct signature by a signer who does not check.
+    let bad = ServiceRecord { name: "../x".into(), ..base };
+    let bytes = seal(KIND_SERVICE, &Wire::from(&bad), bad.publisher, &secret(1)).unwrap();
+    assert_eq!(Validated::decode(&bytes), Err(RecordError::Field("name")));
+    let host = HostRecord { addresses: vec!["a\u{1b}".into()], ..host(bad.service(), 1) };
+    let bytes = seal(KIND_HOST, &host, host.host, &secret(1)).unwrap();
+    assert_eq!(Validated::decode(&bytes), Err(RecordError::Field("addresses")));
+    assert_eq!(Validated::decode(&[VERSION; 4097]), Err(RecordError::Size));
+    assert_eq!(Validated::decode(&[9; 100]), Err(RecordError::Version(9)));
+}
+
+#[test]
+fn what_supersedes_what() {
+    let old = service(1, "counter");
+    let new = ServiceRecord { sequence: old.sequence + 1, ..old.clone() };
+    let other = ServiceRecord { sequence: old.sequence + 1, ..service(2, "counter") };
+    let host = |epoch, term, sequence| {
+        Validated::Host(HostRecord { epoch, term, sequence, ..host(old.service(), 4) })
+    };
+    let service = |record: &ServiceRecord| Validated::Service(record.clone());
+    assert!(service(&new).supersedes(&service(&old)));
+    assert!(!service(&old).supersedes(&service(&new)));
+    assert!(!service(&old).supersedes(&service(&old)));
+    assert!(!service(&other).supersedes(&service(&old)));
+    assert!(!service(&new).supersedes(&host(1, 1, 1)));
+    assert!(host(1, 1, 2).supersedes(&host(1, 1, 1)));
+    assert!(host(1, 2, 1).supersedes(&host(1, 1, 9)));
+    assert!(host(2, 1, 1).supersedes(&host(1, 9, 9)));
+    assert!(!host(1, 9, 9).supersedes(&host(2, 1, 1)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_bytes_are_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..2u8) {
+        prop_assert!(Validated::decode(&bytes).is_err());
+        if bytes.len() > 2 {
+            bytes[..2].copy_from_slice(&[VERSION, kind]);
+            prop_assert!(Validated::decode(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused(at in any::<prop::sample::Index>(), bit in 0..8u8, kind in any::<bool>()) {
+        let record = service(1, "counter");
+        let mut bytes = if kind {
+            record.encode(&secret(1)).unwrap()
+        } else {
+            host(record.service(), 4).encode(&secret(4)).unwrap()
+        };
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        prop_assert!(Validated::decode(&bytes).is_err());
+        bytes.truncate(at);
+        prop_assert!(Validated::decode(&bytes).is_err());
+    }
+}
