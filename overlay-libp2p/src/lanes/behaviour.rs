@@ -1,0 +1,266 @@
+//! The pairs of this node and what happens to them.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use libp2p::core::transport::PortUse;
+use libp2p::core::Endpoint;
+use libp2p::swarm::{
+    CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, DialFailure, FromSwarm, ListenFailure,
+    NetworkBehaviour, ToSwarm,
+};
+use libp2p::Multiaddr;
+use overlay::id::PeerId;
+use overlay::io::{Lane, Path, MAX_FRAME};
+
+use super::handler::Handler;
+use super::shared::{Inbox, Item, Pair};
+use crate::addresses::{is_relayed, kernel_peer, libp2p_peer};
+
+/// What happens between this node and a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The peer is connected, or its path changed.
+    Connected {
+        /// The peer.
+        peer: PeerId,
+        /// The best path to it.
+        path: Path,
+    },
+    /// The last connection closed, or frames may have been lost; in the second case `Connected` follows at once.
+    Disconnected {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A frame came.
+    Received {
+        /// From whom.
+        peer: PeerId,
+        /// On which lane.
+        lane: Lane,
+        /// The frame.
+        frame: Vec<u8>,
+    },
+}
+
+/// Lanes to every connected peer.
+pub struct Behaviour {
+    peers: HashMap<PeerId, Peer>,
+    inbox: Arc<Inbox>,
+    associations: u64,
+    actions: VecDeque<ToSwarm<Event, Infallible>>,
+}
+
+struct Peer {
+    pair: Arc<Pair>,
+    connections: Vec<(ConnectionId, Path)>,
+    announced: Option<Path>,
+}
+
+/// The peer's key is not ed25519, so that it cannot be a peer of the overlay.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer's key is not ed25519")]
+struct ForeignKey;
+
+impl Behaviour {
+    /// Lanes whose associations start from `seed`, which must differ from run to run.
+    pub fn new(seed: u64) -> Self {
+        Self { peers: HashMap::new(), inbox: Arc::default(), associations: seed, actions: VecDeque::new() }
+    }
+
+    /// Sends a frame of at most [`MAX_FRAME`] bytes to a connected peer; to others it is dropped. When the lane's queue
+    /// is full, the connections to the peer are closed.
+    pub fn send(&mut self, peer: PeerId, lane: Lane, frame: Vec<u8>) {
+        debug_assert!(frame.len() <= MAX_FRAME);
+        let Some(entry) = self.peers.get(&peer) else { return };
+        if frame.len() > MAX_FRAME || entry.pair.lock().push(lane, frame).is_err() {
+            self.hangup(peer);
+        }
+    }
+
+    /// Closes every connection to a peer.
+    pub fn hangup(&mut self, peer: PeerId) {
+        if let (Some(entry), Some(peer_id)) = (self.peers.get(&peer), libp2p_peer(peer)) {
+            entry.pair.lock().clear();
+            self.actions.push_back(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All });
+        }
+    }
+
+    /// The best path to a peer, if it is connected.
+    pub fn path(&self, peer: PeerId) -> Option<Path> {
+        self.peers.get(&peer)?.announced
+    }
+
+    /// Is `connection` the one that frames for the peer are written to?
+    pub fn carries(&self, peer: PeerId, connection: ConnectionId) -> bool {
+        self.peers.get(&peer).is_some_and(|entry| entry.pair.lock().sending == Some(connection))
+    }
+
+    /// Connected peers and the path to each.
+    pub fn peers(&self) -> impl Iterator<Item = (PeerId, Path)> + '_ {
+        self.peers.iter().filter_map(|(peer, entry)| Some((*peer, entry.announced?)))
+    }
+
+    fn handler(&mut self, id: ConnectionId, peer: libp2p::PeerId) -> Result<Handler, ConnectionDenied> {
+        let peer = kernel_peer(&peer).ok_or_else(|| ConnectionDenied::new(ForeignKey))?;
+        let associations = &mut self.associations;
+        let entry = self.peers.entry(peer).or_insert_with(|| {
+            *associations = associations.wrapping_add(1);
+            Peer { pair: Pair::new(peer, *associations), connections: Vec::new(), announced: None }
+        });
+        Ok(Handler::new(id, entry.pair.clone(), self.inbox.clone()))
+    }
+
+    fn report(&mut self, event: Event) {
+        self.actions.push_back(ToSwarm::GenerateEvent(event));
+    }
+
+    fn on_established(&mut self, peer: PeerId, id: ConnectionId, path: Path) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        entry.connections.push((id, path));
+        let better = entry.announced.is_none_or(|before| before == Path::Relayed && path == Path::Direct);
+        if better {
+            entry.announced = Some(path);
+            entry.pair.lock().send_on(id);
+            self.report(Event::Connected { peer, path });
+        }
+    }
+
+    fn on_closed(&mut self, peer: PeerId, id: ConnectionId) {
+        while let Some(item) = self.inbox.pop(None) {
+            self.on_item(item);
+        }
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        entry.connections.retain(|(other, _)| *other != id);
+        let lost = entry.pair.lock().drop_connection(id);
+        self.settle(peer, lost);
+    }
+
+    /// Reports what a lost connection changes, and sends on the best that is left.
+    fn settle(&mut self, peer: PeerId, lost: bool) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let Some((best, path)) = entry.best() else {
+            self.peers.remove(&peer);
+            self.report(Event::Disconnected { peer });
+            return;
+        };
+        let mut state = entry.pair.lock();
+        let gone = state.sending.is_none_or(|id| !entry.connections.iter().any(|(other, _)| *other == id));
+        if gone {
+            state.send_on(best);
+        }
+        if lost {
+            state.clear();
+        }
+        drop(state);
+        let changed = entry.announced.replace(path) != Some(path);
+        if lost {
+            self.report(Event::Disconnected { peer });
+        }
+        if lost || changed {
+            self.report(Event::Connected { peer, path });
+        }
+    }
+
+    fn on_item(&mut self, item: Item) {
+        match item {
+            Item::Frame { peer, lane, frame } => self.report(Event::Received { peer, lane, frame }),
+            Item::Broken { peer, connection } => self.close(peer, connection),
+            Item::Reset { peer, keep } => self.on_reset(peer, keep),
+        }
+    }
+
+    fn on_reset(&mut self, peer: PeerId, keep: ConnectionId) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let older: Vec<_> = entry.connections.iter().map(|(id, _)| *id).filter(|id| *id != keep).collect();
+        entry.connections.retain(|(id, _)| *id == keep);
+        let mut state = entry.pair.lock();
+        for id in &older {
+            state.drop_connection(*id);
+        }
+        drop(state);
+        older.into_iter().for_each(|id| self.close(peer, id));
+        self.settle(peer, true);
+    }
+
+    fn close(&mut self, peer: PeerId, connection: ConnectionId) {
+        if let Some(peer_id) = libp2p_peer(peer) {
+            let connection = CloseConnection::One(connection);
+            self.actions.push_back(ToSwarm::CloseConnection { peer_id, connection });
+        }
+    }
+}
+
+impl Peer {
+    fn best(&self) -> Option<(ConnectionId, Path)> {
+        let direct = self.connections.iter().find(|(_, path)| *path == Path::Direct);
+        direct.or(self.connections.first()).copied()
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = Handler;
+    type ToSwarm = Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: libp2p::PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<Handler, ConnectionDenied> {
+        self.handler(id, peer)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: libp2p::PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<Handler, ConnectionDenied> {
+        self.handler(id, peer)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionEstablished(established) => {
+                let Some(peer) = kernel_peer(&established.peer_id) else { return };
+                let path = if is_relayed(established.endpoint) { Path::Relayed } else { Path::Direct };
+                self.on_established(peer, established.connection_id, path);
+            }
+            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
+                let Some(peer) = kernel_peer(&peer_id) else { return };
+                self.on_closed(peer, connection_id);
+            }
+            // A connection that another behaviour denied after it got a handler here.
+            FromSwarm::DialFailure(DialFailure { peer_id: Some(peer_id), .. })
+            | FromSwarm::ListenFailure(ListenFailure { peer_id: Some(peer_id), .. }) => {
+                let Some(peer) = kernel_peer(&peer_id) else { return };
+                if self.peers.get(&peer).is_some_and(|entry| entry.connections.is_empty()) {
+                    self.peers.remove(&peer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, _: libp2p::PeerId, _: ConnectionId, event: Infallible) {
+        match event {}
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, Infallible>> {
+        loop {
+            if let Some(action) = self.actions.pop_front() {
+                return Poll::Ready(action);
+            }
+            match self.inbox.pop(Some(cx)) {
+                Some(item) => self.on_item(item),
+                None => return Poll::Pending,
+            }
+        }
+    }
+}
