@@ -67,7 +67,7 @@ pub enum ManifestError {
     #[error("interface.{0}.reply: {1}")]
     Reply(String, &'static str),
     /// Memory.
-    #[error("requires.memoryMiB: 1 to 1024")]
+    #[error("requires.memoryMiB: 1 to 256")]
     Memory,
     /// Gas.
     #[error("requires.gasPerSecond: at most 1000000000000")]
@@ -136,7 +136,7 @@ impl Manifest {
         self.interface.iter().try_for_each(|(name, method)| check_method(name, method))?;
 
         let requires = &self.requires;
-        ensure((1..=1024).contains(&requires.memory_mib), E::Memory)?;
+        ensure((1..=256).contains(&requires.memory_mib), E::Memory)?;
         ensure(requires.gas_per_second <= 1_000_000_000_000, E::Gas)?;
         ensure(requires.storage_mib <= 1024, E::Storage)?;
         ensure(requires.up_kbps <= 10_000_000, E::Bandwidth)?;
@@ -345,7 +345,7 @@ mod tests {
             ),
             ("/interface/add/reply", wide, E::Reply("add".into(), "a JSON Schema holds at most 512 values")),
             ("/requires/memoryMiB", json!(0), E::Memory),
-            ("/requires/memoryMiB", json!(1025), E::Memory),
+            ("/requires/memoryMiB", json!(257), E::Memory),
             ("/requires/gasPerSecond", json!(2_000_000_000_000_u64), E::Gas),
             ("/requires/storageMiB", json!(1025), E::Storage),
             ("/requires/upKbps", json!(10_000_001), E::Bandwidth),

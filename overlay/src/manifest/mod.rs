@@ -43,14 +43,16 @@ pub const MAX_MANIFEST: usize = 64 * 1024;
 /// The version of the manifest's format that this code reads.
 pub const FORMAT: u32 = 1;
 /// The version of the module ABI that this code runs.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = service_abi::ABI_VERSION;
 
 /// Gas of one event under ABI 1. A constant, because a value that differs between hosts would let replicas differ;
 /// about a tenth of a second on a slow phone, so that a spinning event is answered well within half a second (guess,
 /// to be measured).
 pub const GAS_PER_EVENT: u64 = 100_000_000;
 /// Call stack depth under ABI 1, in the instrumenter's units; leaves room below the smallest browser's own limit.
-pub const STACK_DEPTH: u32 = 1_024;
+pub const STACK_DEPTH: u32 = service_abi::limits::DEFAULT_STACK_DEPTH;
+/// Pages of 64 KiB in a MiB.
+const PAGES_PER_MIB: u32 = (1 << 20) / service_abi::limits::PAGE;
 /// Bytes that one event may put out under ABI 1: two bodies of the largest size.
 pub const OUTPUT_BYTES: u32 = 2 * crate::io::MAX_BODY as u32;
 
@@ -195,7 +197,7 @@ pub struct Method {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Requires {
-    /// Linear memory, 1 to 1,024 MiB.
+    /// Linear memory, 1 to 256 MiB: what a tab can copy within a second.
     #[serde(rename = "memoryMiB")]
     pub memory_mib: u32,
     /// Gas per second that the service is expected to burn, at most 10^12.
@@ -273,7 +275,7 @@ pub struct Permissions {
 /// What decides an event's outcome. A function of the manifest and the ABI's version alone, never of the host.
 pub fn limits(manifest: &Manifest) -> Limits {
     Limits {
-        memory_pages: manifest.requires.memory_mib.saturating_mul(16),
+        memory_pages: manifest.requires.memory_mib.saturating_mul(PAGES_PER_MIB),
         gas_per_event: GAS_PER_EVENT,
         stack_depth: STACK_DEPTH,
         output_bytes: OUTPUT_BYTES,

@@ -12,7 +12,7 @@ use crate::id::{BlobId, PackageId, PeerId, ServiceId};
 use crate::transfer;
 
 /// The most bytes of a module.
-pub const MAX_MODULE: u64 = 32 * 1024 * 1024;
+pub const MAX_MODULE: u64 = service_abi::limits::MAX_MODULE as u64;
 /// The most bytes of one UI file.
 pub const MAX_UI_FILE: u64 = 8 * 1024 * 1024;
 /// The most bytes of all UI files.
@@ -77,7 +77,7 @@ pub enum PackageError {
     #[error("the signed manifest's {0} is missing or wrong")]
     Field(&'static str),
     /// The module's size.
-    #[error("the module has {0} bytes; 1 to 33554432 are allowed")]
+    #[error("the module has {0} bytes; 1 to 16777216 are allowed")]
     ModuleSize(u64),
     /// A UI file's path.
     #[error("ui file {0:?}: a relative path of at most 128 characters, without '..', '\\' and empty parts")]
