@@ -1,0 +1,71 @@
+// The AssemblyScript compiler in a worker of its own: a source that takes long, or for ever, leaves the page alone.
+
+import asc from "assemblyscript/asc";
+import sdk from "tabfarm:sdk";
+import { ENTRY, SOURCE, entryText } from "./layout.js";
+
+/** The most diagnostics that are handed back: nobody reads more, and a broken file can make thousands. */
+const MAX_DIAGNOSTICS = 50;
+
+onmessage = async ({ data: { id, source, optimize } }) => {
+  postMessage({ id, result: await compile(source, optimize) });
+};
+
+async function compile(source, optimize) {
+  const started = performance.now();
+  const diagnostics = [];
+  let module = null;
+  const files = { ...sdk, [SOURCE]: source, [ENTRY]: entryText };
+  const lines = lineStarts(source);
+  const options = [ENTRY, "--outFile", "module.wasm", "--runtime", "incremental", "--exportStart", "_initialize", "--noColors"];
+  options.push(...(optimize ? ["--optimizeLevel", "2", "--shrinkLevel", "1", "--converge"] : ["--optimizeLevel", "0"]));
+  try {
+    const { error, stderr } = await asc.main(options, {
+      readFile: (name) => files[name] ?? null,
+      writeFile: (name, contents) => {
+        if (name === "module.wasm") module = contents;
+      },
+      listFiles: () => [],
+      reportDiagnostic: (each) => {
+        if (diagnostics.length < MAX_DIAGNOSTICS) diagnostics.push(toDiagnostic(each, lines));
+      },
+    });
+    if (error) {
+      module = null;
+      if (!diagnostics.some((each) => each.severity === "error")) diagnostics.push(plain(String(stderr) || error.message));
+    }
+  } catch (error) {
+    module = null;
+    diagnostics.push(plain(`The compiler gave up: ${error?.message ?? error}`));
+  }
+  return { module, diagnostics, ms: performance.now() - started };
+}
+
+function toDiagnostic({ message, code, category, range }, lines) {
+  const severity = category === 3 ? "error" : category === 2 ? "warning" : "info";
+  const path = range?.source?.normalizedPath;
+  if (!range || path !== SOURCE) return plain(path ? `${message} (in ${path})` : message, severity);
+  const line = lineOf(lines, range.start);
+  return { line: line + 1, column: range.start - lines[line] + 1, length: range.end - range.start, severity, message: `${message} (AS${code})` };
+}
+
+function plain(message, severity = "error") {
+  return { line: 0, column: 0, length: 0, severity, message };
+}
+
+function lineStarts(source) {
+  const starts = [0];
+  for (let at = source.indexOf("\n"); at >= 0; at = source.indexOf("\n", at + 1)) starts.push(at + 1);
+  return starts;
+}
+
+function lineOf(starts, offset) {
+  let low = 0;
+  let high = starts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (starts[middle] <= offset) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}

@@ -1,0 +1,178 @@
+//! Bindings to what the app stands on: the public JavaScript API `/tabfarm.js`, the lazily loaded IDE bundle, and a
+//! few browser calls. Nothing of the app reaches the network in another way.
+
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+#[wasm_bindgen(raw_module = "/tabfarm.js")]
+extern "C" {
+    /// This tab as a peer.
+    #[wasm_bindgen(extends = web_sys::EventTarget)]
+    #[derive(Clone, PartialEq)]
+    pub type Peer;
+
+    #[wasm_bindgen(static_method_of = Peer, catch, js_name = join)]
+    async fn join_js(options: &Object) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, getter)]
+    pub fn id(this: &Peer) -> String;
+    #[wasm_bindgen(method, catch)]
+    pub fn status(this: &Peer) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn publish(this: &Peer, package: &Object) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn find(this: &Peer, query: &Object) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = open)]
+    async fn open_js(this: &Peer, service: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn package(this: &Peer, service: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub fn volunteer(this: &Peer, policy: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn host(this: &Peer, service: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn handover(this: &Peer, service: &str, to: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = drop)]
+    pub async fn drop_service(this: &Peer, service: &str) -> Result<JsValue, JsValue>;
+
+    /// A consumer's connection to a service.
+    #[wasm_bindgen(extends = web_sys::EventTarget)]
+    #[derive(Clone, PartialEq)]
+    pub type Session;
+
+    #[wasm_bindgen(method, getter, js_name = id)]
+    pub fn session_id(this: &Session) -> String;
+    #[wasm_bindgen(method, catch)]
+    pub async fn call(this: &Session, method: &str, body: &Uint8Array) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn query(this: &Session, method: &str, body: &Uint8Array) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub fn send(this: &Session, body: &Uint8Array) -> Result<(), JsValue>;
+    #[wasm_bindgen(method)]
+    pub fn close(this: &Session);
+}
+
+impl Peer {
+    /// Joins the overlay. `relays` empty means those of this origin.
+    pub async fn join(name: &str, relays: &[String]) -> Result<Peer, JsValue> {
+        let options = Object::new();
+        if !name.is_empty() {
+            set(&options, "name", &name.into());
+        }
+        if !relays.is_empty() {
+            set(&options, "relays", &relays.iter().map(|each| JsValue::from_str(each)).collect::<Array>());
+        }
+        Peer::join_js(&options).await.map(JsCast::unchecked_into)
+    }
+
+    /// Opens a session.
+    pub async fn open(&self, service: &str) -> Result<Session, JsValue> {
+        self.open_js(service).await.map(JsCast::unchecked_into)
+    }
+}
+
+#[wasm_bindgen(module = "/js/glue.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = loadIde)]
+    fn load_ide_js() -> Promise;
+    #[wasm_bindgen(js_name = fetchBytes)]
+    fn fetch_bytes_js(path: &str) -> Promise;
+    #[wasm_bindgen(js_name = copyText)]
+    fn copy_text_js(text: &str) -> Promise;
+    /// What is kept under `key`, or an empty text.
+    #[wasm_bindgen(js_name = keptText)]
+    pub fn kept_text(key: &str) -> String;
+    /// Keeps a text in this browser; false when that was refused.
+    #[wasm_bindgen(js_name = keepText)]
+    pub fn keep_text(key: &str, text: &str) -> bool;
+    /// As `kept_text`, for this tab alone.
+    #[wasm_bindgen(js_name = keptInTab)]
+    pub fn kept_in_tab(key: &str) -> String;
+    /// As `keep_text`, for this tab alone.
+    #[wasm_bindgen(js_name = keepInTab)]
+    pub fn keep_in_tab(key: &str, text: &str) -> bool;
+}
+
+#[wasm_bindgen(module = "/js/service-ui.js")]
+extern "C" {
+    /// A service's own UI in its frame.
+    #[derive(Clone)]
+    pub type ServiceUi;
+
+    /// Puts the UI of a package into `host`; the frame talks to `session` through a message port and to nothing else.
+    #[wasm_bindgen(js_name = showServiceUi)]
+    pub fn show_service_ui(
+        host: &web_sys::Element,
+        session: &Session,
+        ui: &JsValue,
+        entry: &str,
+        me: &str,
+    ) -> ServiceUi;
+    /// Tells the UI that its session is served by another peer now.
+    #[wasm_bindgen(method)]
+    pub fn moved(this: &ServiceUi, info: &JsValue);
+    /// Removes the frame.
+    #[wasm_bindgen(method)]
+    pub fn remove(this: &ServiceUi);
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// The bundle of editor and compiler, `www/ide/src/ide.js`.
+    #[derive(Clone)]
+    pub type Ide;
+    /// Shows an editor in `el` with the text kept under `key`, else `doc`. After each change the text is kept and
+    /// `changed(kept)` is called.
+    #[wasm_bindgen(method, js_name = mountKept)]
+    pub fn mount(
+        this: &Ide,
+        el: &web_sys::Element,
+        key: &str,
+        doc: &str,
+        changed: &js_sys::Function,
+    ) -> Editor;
+    /// A template by its name, else the first: the fields of a draft and `source`.
+    #[wasm_bindgen(method)]
+    pub fn template(this: &Ide, name: &str) -> JsValue;
+    /// Resolves to `{ module, diagnostics, ms }` or `{ superseded }`, see `compile.js`.
+    #[wasm_bindgen(method, catch)]
+    pub async fn compile(this: &Ide, source: &str, optimize: bool) -> Result<JsValue, JsValue>;
+    /// Loads the compiler before it is needed.
+    #[wasm_bindgen(method)]
+    pub fn warm(this: &Ide);
+
+    /// A mounted editor.
+    #[derive(Clone)]
+    pub type Editor;
+    #[wasm_bindgen(method)]
+    pub fn text(this: &Editor) -> String;
+    #[wasm_bindgen(method)]
+    pub fn replace(this: &Editor, text: &str);
+    #[wasm_bindgen(method)]
+    pub fn mark(this: &Editor, diagnostics: &JsValue);
+    #[wasm_bindgen(method)]
+    pub fn goto(this: &Editor, line: u32);
+    #[wasm_bindgen(method)]
+    pub fn destroy(this: &Editor);
+}
+
+/// Loads the editor and the compiler's caller.
+pub async fn load_ide() -> Result<Ide, JsValue> {
+    JsFuture::from(load_ide_js()).await.map(JsCast::unchecked_into)
+}
+
+/// Bytes of this origin; `None` where there are none.
+pub async fn fetch_bytes(path: &str) -> Option<Uint8Array> {
+    JsFuture::from(fetch_bytes_js(path)).await.ok()?.dyn_into().ok()
+}
+
+/// Copies to the clipboard; false where that is not allowed.
+pub async fn copy_text(text: &str) -> bool {
+    JsFuture::from(copy_text_js(text)).await.is_ok_and(|done| done.is_truthy())
+}
+
+/// Sets a property of an object of ours, which cannot fail.
+pub fn set(object: &Object, key: &str, value: &JsValue) {
+    // An ordinary extensible object takes every property.
+    let _ = Reflect::set(object, &key.into(), value);
+}

@@ -1,0 +1,250 @@
+//! A UI for services that bring none: a form per method of the manifest, messages, and a log.
+
+use js_sys::{Date, Uint8Array, JSON};
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{HtmlInputElement, HtmlTextAreaElement};
+use yew::prelude::*;
+
+use crate::api::Session;
+use crate::model::{text, Method};
+use crate::session::{readable, Change, Life, Line, LineKind};
+use crate::words::{clock, explain, millis};
+
+#[derive(Properties, PartialEq)]
+pub struct Props {
+    pub session: Session,
+    pub life: UseReducerHandle<Life>,
+}
+
+/// The UI.
+#[component]
+pub fn DefaultUi(props: &Props) -> Html {
+    let methods = props.life.package.as_ref().map(|package| package.methods.clone()).unwrap_or_default();
+    html! {
+        <div class="columns">
+            <section class="stack" aria-label="Methods">
+                <h2>{ "Methods" }</h2>
+                if methods.is_empty() {
+                    <FreeForm session={props.session.clone()} />
+                }
+                { for methods.iter().map(|method| html! {
+                    <MethodForm key={method.name.clone()} method={method.clone()} session={props.session.clone()} />
+                }) }
+            </section>
+            <section class="stack" aria-label="Messages">
+                <h2>{ "Messages" }</h2>
+                <MessageForm session={props.session.clone()} life={props.life.clone()} />
+                <Log lines={props.life.lines.iter().cloned().collect::<Vec<_>>()} />
+            </section>
+        </div>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct FreeProps {
+    session: Session,
+}
+
+/// The manifest names no method: the person does.
+#[component]
+fn FreeForm(props: &FreeProps) -> Html {
+    let name = use_state(String::new);
+    let oninput = {
+        let name = name.clone();
+        Callback::from(move |event: InputEvent| {
+            name.set(event.target_unchecked_into::<HtmlInputElement>().value())
+        })
+    };
+    let method = Method {
+        name: (*name).clone(),
+        json_body: false,
+        body_type: String::new(),
+        read_only: false,
+        description: String::new(),
+    };
+    html! {
+        <>
+            <p class="hint">{ "This service describes no methods. If you know one, name it." }</p>
+            <label class="field"><span class="field-label">{ "Method" }</span><input type="text" maxlength="256" value={(*name).clone()} {oninput} /></label>
+            <MethodForm {method} session={props.session.clone()} />
+        </>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct MethodProps {
+    method: Method,
+    session: Session,
+}
+
+#[derive(Clone, PartialEq)]
+enum Outcome {
+    None,
+    Waiting,
+    Reply { text: String, ms: f64 },
+    Failed(String),
+}
+
+#[component]
+fn MethodForm(props: &MethodProps) -> Html {
+    let body = use_state(String::new);
+    let outcome = use_state(|| Outcome::None);
+    let method = &props.method;
+    let oninput = {
+        let body = body.clone();
+        Callback::from(move |event: InputEvent| {
+            body.set(event.target_unchecked_into::<HtmlTextAreaElement>().value())
+        })
+    };
+    let onsubmit = {
+        let (body, outcome, method, session) =
+            (body.clone(), outcome.clone(), method.clone(), props.session.clone());
+        Callback::from(move |event: SubmitEvent| {
+            event.prevent_default();
+            if let Err(why) = check(&method, &body) {
+                return outcome.set(Outcome::Failed(why));
+            }
+            outcome.set(Outcome::Waiting);
+            let (bytes, outcome, method, session) =
+                (Uint8Array::from(body.as_bytes()), outcome.clone(), method.clone(), session.clone());
+            spawn_local(async move {
+                let started = Date::now();
+                let result = if method.read_only {
+                    session.query(&method.name, &bytes).await
+                } else {
+                    session.call(&method.name, &bytes).await
+                };
+                outcome.set(match result {
+                    Ok(reply) => Outcome::Reply {
+                        text: readable(
+                            &reply.dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec()).unwrap_or_default(),
+                        ),
+                        ms: Date::now() - started,
+                    },
+                    Err(error) => Outcome::Failed(explain(&error)),
+                });
+            });
+        })
+    };
+    // Enter calls, Shift+Enter makes a new line: most bodies are one line.
+    let onkeydown = Callback::from(move |event: KeyboardEvent| {
+        if event.key() == "Enter" && !event.shift_key() && !event.is_composing() {
+            event.prevent_default();
+            let area: web_sys::Element = event.target_unchecked_into();
+            if let Ok(Some(form)) = area.closest("form") {
+                // A form that is shown can be submitted.
+                let _ = form.unchecked_into::<web_sys::HtmlFormElement>().request_submit();
+            }
+        }
+    });
+    html! {
+        <form class="card method" data-testid="method" data-method={method.name.clone()} {onsubmit}>
+            <div class="method-head">
+                <h3 class="mono"><bdi>{ &method.name }</bdi></h3>
+                if method.read_only { <span class="pill">{ "reads only" }</span> }
+            </div>
+            if !method.description.is_empty() { <p class="hint"><bdi>{ &method.description }</bdi></p> }
+            <div class="method-row">
+                <textarea rows="1" class="mono grow" spellcheck="false" data-testid="method-body" aria-label={format!("Body of {}", method.name)}
+                    placeholder={hint(method)} value={(*body).clone()} {oninput} {onkeydown} />
+                <button class="button primary" data-testid="method-call" disabled={*outcome == Outcome::Waiting || method.name.is_empty()}>{ "Call" }</button>
+            </div>
+            <output class={classes!("result", matches!(*outcome, Outcome::Failed(_)).then_some("bad"))} data-testid="method-result" aria-live="polite">
+                { match &*outcome {
+                    Outcome::None => html! { <span class="faint">{ "No reply yet." }</span> },
+                    Outcome::Waiting => html! { <span class="faint">{ "Waiting for the reply…" }</span> },
+                    Outcome::Reply { text, ms } => html! {
+                        <>
+                            <span class="mono reply" data-testid="method-reply">{ if text.is_empty() { "(empty reply)" } else { text.as_str() } }</span>
+                            <span class="faint small">{ millis(*ms) }</span>
+                        </>
+                    },
+                    Outcome::Failed(why) => html! { <span>{ why }</span> },
+                } }
+            </output>
+        </form>
+    }
+}
+
+fn hint(method: &Method) -> String {
+    match (method.json_body, method.body_type.as_str()) {
+        (true, "integer") => "a whole number, for example 1".into(),
+        (true, "string") => "JSON text, for example \"hello\"".into(),
+        (true, "") => "JSON".into(),
+        (true, kind) => format!("JSON, {kind}"),
+        (false, _) => "text, or empty".into(),
+    }
+}
+
+fn check(method: &Method, body: &str) -> Result<(), String> {
+    if !method.json_body {
+        return Ok(());
+    }
+    if body.trim().is_empty() {
+        return Err(format!("This method takes {}. Fill in the body, then call.", hint(method)));
+    }
+    JSON::parse(body)
+        .map(|_| ())
+        .map_err(|error| format!("The body is not valid JSON: {}", text(&error, "message")))
+}
+
+#[component]
+fn MessageForm(props: &Props) -> Html {
+    let body = use_state(String::new);
+    let oninput = {
+        let body = body.clone();
+        Callback::from(move |event: InputEvent| {
+            body.set(event.target_unchecked_into::<HtmlInputElement>().value())
+        })
+    };
+    let onsubmit = {
+        let (body, session, life) = (body.clone(), props.session.clone(), props.life.dispatcher());
+        Callback::from(move |event: SubmitEvent| {
+            event.prevent_default();
+            life.dispatch(match session.send(&Uint8Array::from(body.as_bytes())) {
+                Ok(()) => Change::Line(LineKind::Sent, (*body).clone()),
+                Err(error) => Change::Line(LineKind::Failed, explain(&error)),
+            });
+            body.set(String::new());
+        })
+    };
+    html! {
+        <form class="method-row" {onsubmit}>
+            <input type="text" class="grow" placeholder="Send a message to the service" aria-label="Message" autocomplete="off"
+                data-testid="message-input" value={(*body).clone()} {oninput} />
+            <button class="button" data-testid="message-send" disabled={body.is_empty()}>{ "Send" }</button>
+        </form>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct LogProps {
+    lines: Vec<Line>,
+}
+
+#[component]
+fn Log(props: &LogProps) -> Html {
+    if props.lines.is_empty() {
+        return html! { <p class="log-empty hint">{ "What the service sends appears here, and each move to another tab." }</p> };
+    }
+    html! {
+        <ol class="log" role="log" data-testid="session-log" tabindex="0" aria-label="Messages">
+            { for props.lines.iter().map(|line| {
+                let (tone, sign) = match line.kind {
+                    LineKind::Sent => ("sent", "you"),
+                    LineKind::Got => ("got", "service"),
+                    LineKind::Moved => ("moved", "moved"),
+                    LineKind::Failed => ("bad", "failed"),
+                };
+                html! {
+                    <li key={line.number} class={tone}>
+                        <time class="faint mono small">{ clock(line.at) }</time>
+                        <span class="log-sign small">{ sign }</span>
+                        <bdi class="wrap">{ &line.text }</bdi>
+                    </li>
+                }
+            }) }
+        </ol>
+    }
+}

@@ -1,0 +1,192 @@
+//! One service that runs in this tab: its figures, and the buttons that move or stop it.
+
+use wasm_bindgen_futures::spawn_local;
+use web_sys::HtmlSelectElement;
+use yew::prelude::*;
+
+use crate::api::Peer;
+use crate::hooks::Dispatch;
+use crate::model::{Hosted, PeerInfo, Report};
+use crate::parts::PeerChip;
+use crate::state::Action;
+use crate::words::{count, explain, plural, service_name, short};
+
+#[derive(Properties, PartialEq)]
+pub struct Props {
+    pub hosted: Hosted,
+    /// Who would take it.
+    pub targets: Vec<PeerInfo>,
+    /// Everybody, for their names.
+    pub peers: Vec<PeerInfo>,
+    pub peer: Peer,
+    pub dispatch: Dispatch,
+}
+
+/// The item.
+#[component]
+pub fn HostedItem(props: &Props) -> Html {
+    let hosted = &props.hosted;
+    let name_of = |id: &str| {
+        props.peers.iter().find(|peer| peer.id == id).map(|peer| peer.name.clone()).unwrap_or_default()
+    };
+    let me = props.peer.id();
+    html! {
+        <li class="card hosted stack" data-testid="hosted-service" data-service={service_name(&hosted.service).to_owned()}
+            data-service-id={hosted.service.clone()} data-role={hosted.role.clone()}>
+            <div class="service-head">
+                <h3><bdi>{ service_name(&hosted.service) }</bdi></h3>
+                <span class={classes!("pill", (hosted.role == "leader").then_some("good"))} data-testid="hosted-role">{ role_word(&hosted.role) }</span>
+                <span class="mono small faint">{ format!("epoch {}, term {}", hosted.epoch, hosted.term) }</span>
+            </div>
+            <dl class="numbers">
+                <div><dt>{ "Sessions" }</dt><dd data-testid="hosted-sessions">{ hosted.sessions.to_string() }</dd></div>
+                <div><dt>{ "Events" }</dt><dd data-testid="hosted-events">{ count(hosted.events) }</dd></div>
+                <div><dt>{ "Gas" }</dt><dd>{ count(hosted.gas) }</dd></div>
+                <div><dt>{ "Traps" }</dt><dd class={classes!((hosted.traps > 0).then_some("bad"))}>{ count(hosted.traps) }</dd></div>
+                <div><dt>{ "Memory limit" }</dt><dd>{ format!("{} MiB", hosted.memory_mib) }</dd></div>
+            </dl>
+            if hosted.members.len() > 1 {
+                <p class="peers small"><span class="faint">{ "Members" }</span>
+                    { for hosted.members.iter().map(|id| html! { <PeerChip id={id.clone()} name={name_of(id)} me={*id == me} /> }) }</p>
+            }
+            <Move hosted={hosted.clone()} targets={props.targets.clone()} peer={props.peer.clone()} dispatch={props.dispatch.clone()} />
+        </li>
+    }
+}
+
+fn role_word(role: &str) -> &str {
+    match role {
+        "leader" => "serving",
+        "follower" => "standing by",
+        "joining" => "taking over",
+        other => other,
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct MoveProps {
+    hosted: Hosted,
+    targets: Vec<PeerInfo>,
+    peer: Peer,
+    dispatch: Dispatch,
+}
+
+#[component]
+fn Move(props: &MoveProps) -> Html {
+    let chosen = use_state(String::new);
+    let moving = use_state(|| false);
+    let stopping = use_state(|| false);
+    let hosted = &props.hosted;
+    // A target that went away is no choice any more; the first one stands in.
+    let target = props
+        .targets
+        .iter()
+        .find(|peer| peer.id == *chosen)
+        .or(props.targets.first())
+        .map(|peer| peer.id.clone());
+    let busy = *moving || hosted.handover.is_some();
+    let choose = {
+        let chosen = chosen.clone();
+        Callback::from(move |event: Event| {
+            chosen.set(event.target_unchecked_into::<HtmlSelectElement>().value())
+        })
+    };
+    let start = {
+        let (peer, dispatch, moving, service, target) = (
+            props.peer.clone(),
+            props.dispatch.clone(),
+            moving.clone(),
+            hosted.service.clone(),
+            target.clone(),
+        );
+        Callback::from(move |_: MouseEvent| {
+            let Some(target) = target.clone() else { return };
+            moving.set(true);
+            let (peer, dispatch, moving, service) =
+                (peer.clone(), dispatch.clone(), moving.clone(), service.clone());
+            spawn_local(async move {
+                match peer.handover(&service, &target).await {
+                    Ok(report) => {
+                        let report = Report::read(&service, &report);
+                        dispatch.dispatch(Action::tell(format!(
+                            "{} moved to {}.",
+                            service_name(&service),
+                            short(&report.to)
+                        )));
+                        dispatch.dispatch(Action::Reported(report));
+                    }
+                    Err(error) => {
+                        let why = explain(&error);
+                        dispatch.dispatch(Action::warn(format!(
+                            "{} was not moved. {why}",
+                            service_name(&service)
+                        )));
+                    }
+                }
+                moving.set(false);
+            });
+        })
+    };
+    let stop = {
+        let (peer, dispatch, stopping, service) =
+            (props.peer.clone(), props.dispatch.clone(), stopping.clone(), hosted.service.clone());
+        Callback::from(move |_: MouseEvent| {
+            let (peer, dispatch, stopping, service) =
+                (peer.clone(), dispatch.clone(), stopping.clone(), service.clone());
+            spawn_local(async move {
+                dispatch.dispatch(match peer.drop_service(&service).await {
+                    Ok(_) => Action::tell(format!("{} is stopped in this tab.", service_name(&service))),
+                    Err(error) => Action::warn(explain(&error)),
+                });
+                stopping.set(false);
+            });
+        })
+    };
+    let ask = {
+        let stopping = stopping.clone();
+        Callback::from(move |_: MouseEvent| stopping.set(!*stopping))
+    };
+    let last = hosted.members.len() <= 1;
+    html! {
+        <div class="stack tight">
+            <div class="move-row">
+                <label class="visually-hidden" for={format!("to-{}", hosted.service)}>{ "Move to" }</label>
+                <select id={format!("to-{}", hosted.service)} class="grow" data-testid="handover-target" onchange={choose} disabled={busy || target.is_none()}>
+                    if props.targets.is_empty() {
+                        <option value="">{ "no other tab volunteers now" }</option>
+                    }
+                    { for props.targets.iter().map(|peer| html! {
+                        <option key={peer.id.clone()} value={peer.id.clone()} selected={target.as_deref() == Some(&peer.id)}>{ target_label(peer) }</option>
+                    }) }
+                </select>
+                <button class="button primary" data-testid="handover" onclick={start} disabled={busy || target.is_none() || hosted.role != "leader"}>
+                    { if busy { "Moving…" } else { "Move" } }</button>
+                <button class="button" data-testid="drop-service" onclick={ask.clone()} disabled={busy} aria-expanded={stopping.to_string()}>{ "Stop" }</button>
+            </div>
+            <p class="hint" role="status">
+                { match &hosted.handover {
+                    Some((to, step)) => format!("Moving to {}: {step}.", short(to)),
+                    None if hosted.role != "leader" => "Another tab serves it; this one stands by.".to_owned(),
+                    None if target.is_none() => "To move it, let another tab volunteer.".to_owned(),
+                    None => format!("Whoever uses it notices nothing. {} would take it.", plural(props.targets.len(), "tab")),
+                } }
+            </p>
+            if *stopping {
+                <div class="banner bad" role="alert">
+                    <p class="grow">{ if last { "Stop it for good? Its state is kept nowhere else and is lost." } else { "Stop it here? Its other copies go on." } }</p>
+                    <button class="button danger" data-testid="drop-confirm" onclick={stop}>{ "Stop it" }</button>
+                    <button class="button" onclick={ask}>{ "Keep it" }</button>
+                </div>
+            }
+        </div>
+    }
+}
+
+fn target_label(peer: &PeerInfo) -> String {
+    let way = peer.path.word();
+    if peer.name.is_empty() {
+        format!("{} ({way})", short(&peer.id))
+    } else {
+        format!("{} · {} ({way})", crate::words::trimmed(&peer.name), short(&peer.id))
+    }
+}

@@ -1,0 +1,281 @@
+//! What the peer reports, read field by field from JavaScript. Whatever is missing or of another type becomes an
+//! empty value: nothing that another peer says can make the app fail.
+
+use js_sys::{Array, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+
+/// How a peer or a session's server is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Path {
+    /// WebRTC between tabs, or a socket to a relay.
+    Direct,
+    /// Through a relay's circuit.
+    Relayed,
+}
+
+impl Path {
+    /// The word that people read.
+    pub fn word(self) -> &'static str {
+        match self {
+            Path::Direct => "direct",
+            Path::Relayed => "relayed",
+        }
+    }
+}
+
+/// The peer's state at a glance.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Status {
+    pub joined: bool,
+    pub peers: Vec<PeerInfo>,
+    pub relays: Vec<String>,
+    pub hosting: Vec<Hosted>,
+    /// Does it volunteer now.
+    pub volunteer: bool,
+}
+
+/// Another peer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PeerInfo {
+    pub id: String,
+    pub name: String,
+    pub role: String,
+    pub path: Path,
+    pub rtt_ms: Option<f64>,
+    pub volunteer: bool,
+    pub hosting: Vec<String>,
+}
+
+/// A service that runs in this tab.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Hosted {
+    pub service: String,
+    pub role: String,
+    pub epoch: u64,
+    pub term: u64,
+    pub sessions: u64,
+    pub events: u64,
+    pub gas: u64,
+    pub traps: u64,
+    pub members: Vec<String>,
+    /// Target and step of a handover under way.
+    pub handover: Option<(String, String)>,
+    pub memory_mib: u64,
+}
+
+/// A service as the catalogue shows it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ServiceInfo {
+    pub id: String,
+    pub name: String,
+    pub publisher: String,
+    pub version: String,
+    pub description: String,
+    pub tags: Vec<String>,
+    pub state: String,
+    pub has_ui: bool,
+    pub hosts: Vec<String>,
+}
+
+/// A session's state.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SessionInfo {
+    pub service: String,
+    pub server: String,
+    pub epoch: u64,
+    pub term: u64,
+    pub path: Path,
+}
+
+/// What a handover cost.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Report {
+    pub service: String,
+    pub from: String,
+    pub to: String,
+    pub witness: String,
+    pub term: u64,
+    pub pause_ms: u64,
+    pub bytes: u64,
+    pub state_bytes: u64,
+    pub uncertain: bool,
+}
+
+/// One method of a service's interface.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Method {
+    pub name: String,
+    /// Has the body a schema, so that it travels as JSON.
+    pub json_body: bool,
+    /// The JSON type that the schema names, or empty.
+    pub body_type: String,
+    pub read_only: bool,
+    pub description: String,
+}
+
+impl Status {
+    pub fn read(value: &JsValue) -> Self {
+        Self {
+            joined: flag(value, "joined"),
+            peers: each(value, "peers").map(|peer| PeerInfo::read(&peer)).collect(),
+            relays: texts(value, "relays"),
+            hosting: each(value, "hosting").map(|hosted| Hosted::read(&hosted)).collect(),
+            volunteer: field(value, "volunteer").is_truthy(),
+        }
+    }
+
+    /// The tabs that would take a service from here.
+    pub fn volunteers(&self) -> impl Iterator<Item = &PeerInfo> {
+        self.peers.iter().filter(|peer| peer.volunteer)
+    }
+}
+
+impl PeerInfo {
+    fn read(value: &JsValue) -> Self {
+        Self {
+            id: text(value, "id"),
+            name: text(value, "name"),
+            role: text(value, "role"),
+            path: path(value),
+            rtt_ms: field(value, "rttMs").as_f64(),
+            volunteer: flag(value, "volunteer"),
+            hosting: texts(value, "hosting"),
+        }
+    }
+}
+
+impl Hosted {
+    fn read(value: &JsValue) -> Self {
+        let handover = field(value, "handover").dyn_into::<Array>().ok();
+        Self {
+            service: text(value, "service"),
+            role: text(value, "role"),
+            epoch: count(value, "epoch"),
+            term: count(value, "term"),
+            sessions: count(value, "sessions"),
+            events: count(value, "events"),
+            gas: count(value, "gas"),
+            traps: count(value, "traps"),
+            members: texts(value, "members"),
+            handover: handover.map(|pair| {
+                (pair.get(0).as_string().unwrap_or_default(), pair.get(1).as_string().unwrap_or_default())
+            }),
+            memory_mib: count(value, "memoryMib"),
+        }
+    }
+}
+
+impl ServiceInfo {
+    /// Reads what `find` resolves to: the services, and whether the list is complete.
+    pub fn read_all(found: &JsValue) -> (Vec<Self>, bool) {
+        let services = Array::from(found).iter().map(|each| Self::read(&each)).collect();
+        (services, field(found, "complete").as_bool().unwrap_or(true))
+    }
+
+    fn read(value: &JsValue) -> Self {
+        Self {
+            id: text(value, "id"),
+            name: text(value, "name"),
+            publisher: text(value, "publisher"),
+            version: text(value, "version"),
+            description: text(value, "description"),
+            tags: texts(value, "tags"),
+            state: text(value, "state"),
+            has_ui: flag(value, "hasUi"),
+            hosts: texts(value, "hosts"),
+        }
+    }
+}
+
+impl SessionInfo {
+    /// Reads a session's getters or the detail of `moved`.
+    pub fn read(value: &JsValue) -> Self {
+        Self {
+            service: text(value, "service"),
+            server: text(value, "server"),
+            epoch: count(value, "epoch"),
+            term: count(value, "term"),
+            path: path(value),
+        }
+    }
+}
+
+impl Report {
+    pub fn read(service: &str, value: &JsValue) -> Self {
+        Self {
+            service: service.to_owned(),
+            from: text(value, "from"),
+            to: text(value, "to"),
+            witness: text(value, "witness"),
+            term: count(value, "term"),
+            pause_ms: count(value, "pauseMs"),
+            bytes: count(value, "bytes"),
+            state_bytes: count(value, "stateBytes"),
+            uncertain: flag(value, "uncertain"),
+        }
+    }
+}
+
+impl Method {
+    /// The methods of a manifest, in its order.
+    pub fn read_all(manifest: &JsValue) -> Vec<Self> {
+        let interface = field(manifest, "interface");
+        if !interface.is_object() {
+            return Vec::new();
+        }
+        js_sys::Object::keys(interface.unchecked_ref())
+            .iter()
+            .filter_map(|name| name.as_string())
+            .map(|name| {
+                let method = field(&interface, &name);
+                let body = field(&method, "body");
+                Self {
+                    json_body: body.is_object(),
+                    body_type: text(&body, "type"),
+                    read_only: flag(&method, "readOnly"),
+                    description: text(&method, "description"),
+                    name,
+                }
+            })
+            .collect()
+    }
+}
+
+/// A field, `undefined` when `value` is no object.
+pub fn field(value: &JsValue, key: &str) -> JsValue {
+    Reflect::get(value, &key.into()).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// A text field, or an empty text.
+pub fn text(value: &JsValue, key: &str) -> String {
+    field(value, key).as_string().unwrap_or_default()
+}
+
+/// A whole number, 0 when it is none. A number or a big integer, as the API may give either.
+fn count(value: &JsValue, key: &str) -> u64 {
+    let found = field(value, key);
+    match found.as_f64() {
+        Some(number) => number as u64,
+        None => u64::try_from(found).unwrap_or(0),
+    }
+}
+
+fn flag(value: &JsValue, key: &str) -> bool {
+    field(value, key).is_truthy()
+}
+
+fn path(value: &JsValue) -> Path {
+    if text(value, "path") == "relayed" {
+        Path::Relayed
+    } else {
+        Path::Direct
+    }
+}
+
+fn each(value: &JsValue, key: &str) -> impl Iterator<Item = JsValue> {
+    field(value, key).dyn_into::<Array>().unwrap_or_default().to_vec().into_iter()
+}
+
+fn texts(value: &JsValue, key: &str) -> Vec<String> {
+    each(value, key).filter_map(|item| item.as_string()).collect()
+}

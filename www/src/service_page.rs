@@ -1,0 +1,184 @@
+//! The page of one open service: where it runs now, and its own UI or one made from its interface.
+
+use yew::prelude::*;
+
+use crate::api::{copy_text, show_service_ui, Peer, ServiceUi, Session};
+use crate::default_ui::DefaultUi;
+use crate::hooks::{go, window};
+use crate::model::{PeerInfo, SessionInfo};
+use crate::parts::{PeerChip, Problem};
+use crate::services::state_word;
+use crate::session::{use_session, Package, Phase};
+use crate::state::View;
+use crate::words::{plural, service_name, short};
+
+#[derive(Properties, PartialEq)]
+pub struct Props {
+    /// `name` or `name@publisher`.
+    pub service: String,
+    pub peer: Peer,
+    pub peers: Vec<PeerInfo>,
+}
+
+/// The page.
+#[component]
+pub fn ServicePage(props: &Props) -> Html {
+    let attempt = use_state(|| 0u32);
+    let plain = use_state(|| false);
+    let life = use_session(props.peer.clone(), props.service.clone(), *attempt);
+    let again = {
+        let attempt = attempt.clone();
+        Callback::from(move |_: MouseEvent| attempt.set(*attempt + 1))
+    };
+    let package = life.package.clone().unwrap_or_default();
+    let own_ui = package.entry.is_some();
+    html! {
+        <article class="stack" data-testid="service-page" data-service={service_name(&props.service).to_owned()}>
+            <div class="head">
+                <div class="grow">
+                    <button class="quiet back" onclick={|_| go(View::Services, None)}>{ "← All services" }</button>
+                    <h1><bdi>{ service_name(&props.service) }</bdi></h1>
+                    <p class="lead"><bdi>{ if package.description.is_empty() { "\u{a0}" } else { package.description.as_str() } }</bdi></p>
+                </div>
+                <CopyLink />
+            </div>
+            <Standing info={life.info.clone()} moves={life.moves} open={matches!(life.phase, Phase::Open(_))}
+                state={package.state.clone()} peers={props.peers.clone()} me={props.peer.id()} />
+            {
+                match &life.phase {
+                    Phase::Opening => html! { <div class="card ghost tall" role="status"><p class="hint">{ "Finding who serves it, and connecting…" }</p></div> },
+                    Phase::Failed(why) => html! { <Problem text={why.clone()}><button class="button" onclick={again}>{ "Try again" }</button></Problem> },
+                    Phase::Closed(why) => html! {
+                        <Problem text={if why.is_empty() { "The session ended.".to_owned() } else { format!("The session ended: {why}.") }}>
+                            <button class="button" onclick={again}>{ "Open again" }</button>
+                        </Problem>
+                    },
+                    Phase::Open(_) if life.package.is_none() => html! { <div class="card ghost tall" role="status"><p class="hint">{ "Fetching the package…" }</p></div> },
+                    Phase::Open(session) => html! {
+                        <>
+                            if own_ui {
+                                <div class="segments" role="group" aria-label="Which interface">
+                                    <Segment label="Its own page" on={!*plain} pick={pick(&plain, false)} />
+                                    <Segment label="Methods" on={*plain} pick={pick(&plain, true)} />
+                                </div>
+                                // The frame stays when the methods are looked at: its script holds what the person typed.
+                                <div hidden={*plain}><Frame session={session.clone()} {package} info={life.info.clone()} me={props.peer.id()} /></div>
+                            }
+                            if *plain || !own_ui { <DefaultUi session={session.clone()} life={life.clone()} /> }
+                        </>
+                    },
+                }
+            }
+        </article>
+    }
+}
+
+fn pick(plain: &UseStateHandle<bool>, value: bool) -> Callback<MouseEvent> {
+    let plain = plain.clone();
+    Callback::from(move |_| plain.set(value))
+}
+
+#[derive(Properties, PartialEq)]
+struct SegmentProps {
+    label: &'static str,
+    on: bool,
+    pick: Callback<MouseEvent>,
+}
+
+#[component]
+fn Segment(props: &SegmentProps) -> Html {
+    html! { <button class="segment" aria-pressed={props.on.to_string()} onclick={props.pick.clone()}>{ props.label }</button> }
+}
+
+#[component]
+fn CopyLink() -> Html {
+    let copied = use_state(|| false);
+    let onclick = {
+        let copied = copied.clone();
+        Callback::from(move |_: MouseEvent| {
+            let copied = copied.clone();
+            wasm_bindgen_futures::spawn_local(async move {
+                let link = window().location().href().unwrap_or_default();
+                copied.set(copy_text(&link).await);
+            });
+        })
+    };
+    html! { <button class="button" {onclick}><span aria-live="polite">{ if *copied { "Link copied" } else { "Copy link" } }</span></button> }
+}
+
+#[derive(Properties, PartialEq)]
+struct StandingProps {
+    info: Option<SessionInfo>,
+    moves: u32,
+    open: bool,
+    state: String,
+    peers: Vec<PeerInfo>,
+    me: String,
+}
+
+/// Who serves the session now, and how it is reached: a line that never changes its height.
+#[component]
+fn Standing(props: &StandingProps) -> Html {
+    let Some(info) = &props.info else {
+        return html! { <div class="strip"><span class="faint">{ "Connecting…" }</span></div> };
+    };
+    let name = props
+        .peers
+        .iter()
+        .find(|peer| peer.id == info.server)
+        .map(|peer| peer.name.clone())
+        .unwrap_or_default();
+    let moved =
+        if props.moves == 0 { "has not moved".to_owned() } else { format!("moved {}", times(props.moves)) };
+    html! {
+        // The key restarts the highlight at each move.
+        <div class={classes!("strip", (props.moves > 0).then_some("just-moved"), (!props.open).then_some("is-off"))} key={props.moves} data-testid="session">
+            <span><span class="faint">{ "Served by " }</span>
+                <span data-testid="session-server" data-peer={info.server.clone()}><PeerChip id={info.server.clone()} {name} me={info.server == props.me} /></span></span>
+            <span class={classes!("pill", (info.path.word() == "relayed").then_some("warn"))} data-testid="session-path"
+                title={if info.path.word() == "relayed" { "Through a relay: slow and limited, until a direct path is found" } else { "Straight from tab to tab" }}>{ info.path.word() }</span>
+            <span class="mono small" data-testid="session-term">{ format!("epoch {}, term {}", info.epoch, info.term) }</span>
+            <span class="small" data-testid="session-moved">{ moved }</span>
+            if !props.state.is_empty() { <span class="small faint">{ state_word(&props.state) }</span> }
+            <span class="visually-hidden" role="status">{ if props.moves > 0 { format!("Moved to {}", short(&info.server)) } else { String::new() } }</span>
+        </div>
+    }
+}
+
+fn times(moves: u32) -> String {
+    if moves == 1 {
+        "once".into()
+    } else {
+        plural(moves as usize, "time")
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct FrameProps {
+    session: Session,
+    package: Package,
+    info: Option<SessionInfo>,
+    me: String,
+}
+
+/// The service's own UI, in a frame that reaches nothing but its session.
+#[component]
+fn Frame(props: &FrameProps) -> Html {
+    let host = use_node_ref();
+    let ui = use_mut_ref(|| None::<ServiceUi>);
+    {
+        let (host, ui, package, me) = (host.clone(), ui.clone(), props.package.clone(), props.me.clone());
+        use_effect_with(props.session.clone(), move |session| {
+            if let Some(host) = host.cast::<web_sys::Element>() {
+                let entry = package.entry.as_deref().unwrap_or_default();
+                *ui.borrow_mut() = Some(show_service_ui(&host, session, &package.ui, entry, &me));
+            }
+            move || {
+                if let Some(ui) = ui.borrow_mut().take() {
+                    ui.remove();
+                }
+            }
+        });
+    }
+    html! { <div class="frame" ref={host} data-testid="service-ui"></div> }
+}

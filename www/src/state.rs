@@ -1,0 +1,276 @@
+//! The app's state: one reducer, fed by the peer's events and by what the person does.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use yew::Reducible;
+
+use crate::api::Peer;
+use crate::model::{Report, ServiceInfo, Status};
+
+/// Lines that the time line keeps; older ones are forgotten.
+const MAX_ENTRIES: usize = 200;
+/// Notices on the screen at once.
+const MAX_NOTICES: usize = 3;
+/// Handover reports that are kept.
+const MAX_REPORTS: usize = 8;
+
+/// The tabs of the app.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum View {
+    Services,
+    Volunteer,
+    Ide,
+    Network,
+    Settings,
+}
+
+impl View {
+    /// All of them, in their order.
+    pub const ALL: [View; 5] = [View::Services, View::Volunteer, View::Ide, View::Network, View::Settings];
+
+    /// Its part of the address, also the stem of element ids.
+    pub fn slug(self) -> &'static str {
+        match self {
+            View::Services => "services",
+            View::Volunteer => "volunteer",
+            View::Ide => "ide",
+            View::Network => "network",
+            View::Settings => "settings",
+        }
+    }
+
+    /// Its label.
+    pub fn label(self) -> &'static str {
+        match self {
+            View::Services => "Services",
+            View::Volunteer => "Volunteer",
+            View::Ide => "IDE",
+            View::Network => "Network",
+            View::Settings => "Settings",
+        }
+    }
+}
+
+/// How far joining got.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Join {
+    /// Under way.
+    Joining,
+    /// The peer runs; whether it is reachable says its status.
+    Running,
+    /// It failed, and why, in words.
+    Failed(String),
+}
+
+/// A message to the person.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Notice {
+    pub id: u32,
+    pub bad: bool,
+    pub text: String,
+}
+
+/// A line of the time line.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Entry {
+    pub number: u32,
+    /// Milliseconds since the Unix epoch.
+    pub at: f64,
+    pub kind: EntryKind,
+    pub text: String,
+}
+
+/// What a line of the time line is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EntryKind {
+    Peer,
+    Service,
+    Handover,
+    Log,
+    Error,
+}
+
+/// The catalogue as last fetched.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Catalogue {
+    pub services: Vec<ServiceInfo>,
+    /// Could an index be asked, so that nothing is missing.
+    pub complete: bool,
+    pub loading: bool,
+    /// Was it ever fetched.
+    pub fetched: bool,
+    pub error: Option<String>,
+}
+
+/// Everything that more than one view shows.
+#[derive(Clone, PartialEq)]
+pub struct State {
+    pub view: View,
+    /// Views that were shown once and so stay mounted.
+    pub visited: Vec<View>,
+    /// The service that the Services view has open.
+    pub service: Option<String>,
+    pub join: Join,
+    pub peer: Option<Peer>,
+    pub status: Status,
+    pub catalogue: Catalogue,
+    pub notices: Vec<Notice>,
+    /// Newest first.
+    pub entries: VecDeque<Entry>,
+    /// Newest first.
+    pub reports: Vec<Report>,
+    next: u32,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            view: View::Services,
+            visited: vec![View::Services],
+            service: None,
+            join: Join::Joining,
+            peer: None,
+            status: Status::default(),
+            catalogue: Catalogue { complete: true, ..Catalogue::default() },
+            notices: Vec::new(),
+            entries: VecDeque::new(),
+            reports: Vec::new(),
+            next: 0,
+        }
+    }
+}
+
+/// What happened.
+pub enum Action {
+    /// The address says what to show.
+    Show(View, Option<String>),
+    /// The peer runs.
+    Joined(Peer),
+    /// It does not.
+    JoinFailed(String),
+    /// The peer's state now.
+    Status(Status),
+    /// The catalogue is being fetched.
+    Searching,
+    /// It came.
+    Found(Vec<ServiceInfo>, bool),
+    /// It did not.
+    SearchFailed(String),
+    /// Something for the time line, at this time.
+    Note(f64, EntryKind, String),
+    /// Tell the person.
+    Tell { bad: bool, text: String },
+    /// The person read it, or its time is over.
+    Dismiss(u32),
+    /// A handover is complete.
+    Reported(Report),
+}
+
+impl Action {
+    /// Good or neutral news.
+    pub fn tell(text: impl Into<String>) -> Self {
+        Action::Tell { bad: false, text: text.into() }
+    }
+
+    /// Bad news.
+    pub fn warn(text: impl Into<String>) -> Self {
+        Action::Tell { bad: true, text: text.into() }
+    }
+}
+
+impl Reducible for State {
+    type Action = Action;
+
+    fn reduce(self: Rc<Self>, action: Action) -> Rc<Self> {
+        // A status that says nothing new must not render anything.
+        if matches!(&action, Action::Status(status) if *status == self.status) {
+            return self;
+        }
+        let mut state = Rc::unwrap_or_clone(self);
+        state.apply(action);
+        Rc::new(state)
+    }
+}
+
+impl State {
+    fn apply(&mut self, action: Action) {
+        match action {
+            Action::Show(view, service) => {
+                self.view = view;
+                if !self.visited.contains(&view) {
+                    self.visited.push(view);
+                }
+                if view == View::Services {
+                    self.service = service;
+                }
+            }
+            Action::Joined(peer) => {
+                self.peer = Some(peer);
+                self.join = Join::Running;
+            }
+            Action::JoinFailed(why) => self.join = Join::Failed(why),
+            Action::Status(status) => self.status = status,
+            Action::Searching => self.catalogue.loading = true,
+            Action::Found(services, complete) => {
+                self.catalogue = Catalogue { services, complete, loading: false, fetched: true, error: None };
+            }
+            Action::SearchFailed(why) => {
+                self.catalogue.loading = false;
+                self.catalogue.fetched = true;
+                self.catalogue.error = Some(why);
+            }
+            Action::Note(at, kind, text) => {
+                let number = self.number();
+                self.entries.push_front(Entry { number, at, kind, text });
+                self.entries.truncate(MAX_ENTRIES);
+            }
+            Action::Tell { bad, text } => {
+                let id = self.number();
+                self.notices.retain(|notice| notice.text != text);
+                self.notices.push(Notice { id, bad, text });
+                let surplus = self.notices.len().saturating_sub(MAX_NOTICES);
+                self.notices.drain(..surplus);
+            }
+            Action::Dismiss(id) => self.notices.retain(|notice| notice.id != id),
+            Action::Reported(report) => {
+                self.reports.insert(0, report);
+                self.reports.truncate(MAX_REPORTS);
+            }
+        }
+    }
+
+    fn number(&mut self) -> u32 {
+        self.next = self.next.wrapping_add(1);
+        self.next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(actions: impl IntoIterator<Item = Action>) -> Rc<State> {
+        actions.into_iter().fold(Rc::new(State::default()), Reducible::reduce)
+    }
+
+    #[test]
+    fn the_time_line_and_the_notices_are_bounded() {
+        let notes = (0..500).map(|n| Action::Note(0.0, EntryKind::Peer, n.to_string()));
+        let notices = (0..10).map(|n| Action::tell(n.to_string()));
+        let state = after(notes.chain(notices));
+        assert_eq!(state.entries.len(), MAX_ENTRIES);
+        assert_eq!(state.entries[0].text, "499");
+        let told: Vec<_> = state.notices.iter().map(|notice| notice.text.as_str()).collect();
+        assert_eq!(told, ["7", "8", "9"]);
+    }
+
+    #[test]
+    fn an_open_service_survives_a_look_at_another_view() {
+        let state =
+            after([Action::Show(View::Services, Some("chat".into())), Action::Show(View::Network, None)]);
+        assert_eq!((state.view, state.service.as_deref()), (View::Network, Some("chat")));
+        let state = state.reduce(Action::Show(View::Services, None));
+        assert_eq!(state.service, None);
+    }
+}

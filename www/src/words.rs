@@ -1,0 +1,143 @@
+//! What people read: errors as sentences that say what to do, and short forms of ids, sizes and times.
+
+use js_sys::Date;
+use wasm_bindgen::JsValue;
+
+use crate::model::text;
+
+/// A failure of the API in words.
+pub fn explain(error: &JsValue) -> String {
+    let code = text(error, "code");
+    let said = trimmed(&match text(error, "message") {
+        message if message.is_empty() => error.as_string().unwrap_or_default(),
+        message => message,
+    });
+    match code.as_str() {
+        "not-found" => "No service of that name was found. Check the name, or refresh the catalogue: it may just have been published.".into(),
+        "no-server" => "Nobody serves this service right now. Try again in a moment, or volunteer this tab to host it.".into(),
+        "deadline" => "It took too long. Check your connection, then try again; a call that was sent is never executed twice.".into(),
+        "trapped" => with("The service failed while it handled this. Its state is as it was before.", &said),
+        "refused" => with("The other side refused.", &said),
+        "invalid-package" => with("The package is not valid, so nothing was published. Fix what is named here and publish again.", &said),
+        "not-permitted" => with("That is not permitted.", &said),
+        "overloaded" => "Too much is waiting to be sent. Wait a moment, then try again.".into(),
+        "ambiguous" => "Several people publish a service of that name. Open the one you mean from the catalogue.".into(),
+        "disconnected" => "The connection to this service ended. Open it again to go on.".into(),
+        "unknown-outcome" => {
+            "It is not known whether the call was executed. Look at the service's state before you repeat it.".into()
+        }
+        _ if said.is_empty() => "Something failed and gave no reason. Try again, or reload the page.".into(),
+        _ => said,
+    }
+}
+
+fn with(sentence: &str, detail: &str) -> String {
+    if detail.is_empty() {
+        sentence.to_owned()
+    } else {
+        format!("{sentence} ({detail})")
+    }
+}
+
+/// At most 300 characters of a text of unknown origin.
+pub fn trimmed(said: &str) -> String {
+    const LONGEST: usize = 300;
+    match said.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &said[..end]),
+        None => said.to_owned(),
+    }
+}
+
+/// The end of a peer's id, as people compare it.
+pub fn short(id: &str) -> String {
+    let start = id.char_indices().rev().nth(5).map_or(0, |(at, _)| at);
+    id[start..].to_owned()
+}
+
+/// A service's name without its publisher.
+pub fn service_name(id: &str) -> &str {
+    id.split('@').next().unwrap_or(id)
+}
+
+/// `1.4 MiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
+    let (mut value, mut unit) = (count as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{} {}", decimal(value), UNITS[unit])
+}
+
+/// `12.3 M`: a large count.
+pub fn count(value: u64) -> String {
+    const UNITS: [&str; 5] = ["", " k", " M", " G", " T"];
+    let (mut value, mut unit) = (value as f64, 0);
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{}{}", decimal(value), UNITS[unit])
+}
+
+/// `14 ms`.
+pub fn millis(value: f64) -> String {
+    if value >= 1000.0 {
+        format!("{} s", decimal(value / 1000.0))
+    } else {
+        format!("{} ms", decimal(value))
+    }
+}
+
+/// `14:03:59`, this person's time zone.
+pub fn clock(at: f64) -> String {
+    let date = Date::new(&at.into());
+    format!("{:02}:{:02}:{:02}", date.get_hours(), date.get_minutes(), date.get_seconds())
+}
+
+/// `1 session`, `2 sessions`.
+pub fn plural(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// One decimal place below 10, none above. Integer arithmetic keeps the float formatter out of the binary.
+fn decimal(value: f64) -> String {
+    if !value.is_finite() || value < 0.0 {
+        return "–".into();
+    }
+    let tenths = (value * 10.0 + 0.5) as u64;
+    if tenths >= 100 || tenths % 10 == 0 {
+        (tenths.saturating_add(if tenths >= 100 { 5 } else { 0 }) / 10).to_string()
+    } else {
+        format!("{}.{}", tenths / 10, tenths % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_people_write_them() {
+        let said = [
+            bytes(0),
+            bytes(1536),
+            bytes(1_048_576),
+            count(999),
+            count(12_345_678),
+            millis(4.26),
+            millis(1500.0),
+            millis(f64::NAN),
+        ];
+        assert_eq!(said.join(" | "), "0 B | 1.5 KiB | 1 MiB | 999 | 12 M | 4.3 ms | 1.5 s | – ms");
+    }
+
+    #[test]
+    fn ids_are_cut_at_characters() {
+        assert_eq!(short("12D3KooWabcdef"), "abcdef");
+        assert_eq!(short("äöü"), "äöü");
+        assert_eq!(service_name("chat@12D3"), "chat");
+        assert_eq!(trimmed(&"ß".repeat(400)).chars().count(), 301);
+    }
+}
