@@ -1,0 +1,123 @@
+// Tabs and relays that die at the worst moment.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { assertExactlyOnce, leaders, move, tryMove, volunteer } from "../lib/moves.mjs";
+import { callsNow, joinPage, moreReplies, publish, soon, startCalls, stopCalls } from "../lib/peer.mjs";
+import { inWorld } from "../lib/world.mjs";
+
+const HZ = 50;
+
+for (const step of ["offer", "seed", "join", "warm", "take-over"]) {
+  test(`the target's browser is killed when it sees the step ${step}: the calls go on`, () =>
+    inWorld(async (world) => {
+      const relay = await world.relay();
+      const [safe, doomed] = [await world.browser(), await world.browser()];
+      const source = await volunteer(world, safe, relay, "source");
+      const target = await volunteer(world, doomed, relay, "target");
+      const caller = await joinPage(await world.page(safe, "caller"), relay);
+      const service = await publish(source, "counter");
+      await startCalls(caller, service, { hz: HZ });
+      await moreReplies(caller, HZ / 2);
+      // The target stops dead at the step, with its connections still open; then its process is gone.
+      let stopped;
+      const dead = new Promise((resolve) => (stopped = resolve));
+      await target.exposeFunction("stopped", () => stopped());
+      await target.evaluate((step) => {
+        peer.addEventListener("handover", ({ detail }) => {
+          if (detail.step !== step) return;
+          stopped();
+          for (;;);
+        });
+      }, step);
+      const moving = tryMove(source, target, service);
+      await Promise.race([dead, moving]);
+      await doomed.kill();
+      const end = await moving;
+      await moreReplies(caller, HZ);
+      const calls = await stopCalls(caller);
+      assertExactlyOnce(calls);
+      assert.equal(calls.server, source.id, `somebody alive serves; the handover ended with ${JSON.stringify(end)}`);
+      assert.equal((await leaders([source], service)).length, 1);
+      // The service is whole: it can move to somebody else.
+      const next = await volunteer(world, safe, relay, "next");
+      assert.equal((await move(source, next, service)).to, next.id);
+    }));
+}
+
+test("the relay is killed: calls go on, and the service moves without it", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const browser = await world.browser();
+    const tabs = [];
+    for (const name of ["a", "b", "c"]) tabs.push(await volunteer(world, browser, relay, name));
+    const [a, b, c] = tabs;
+    const caller = await joinPage(await world.page(browser, "caller"), relay);
+    const service = await publish(a, "counter");
+    await startCalls(caller, service, { hz: HZ });
+    // Everybody meets everybody while there is a relay.
+    await move(a, b, service);
+    await move(b, c, service);
+    await move(c, a, service);
+    await moreReplies(caller, HZ / 2);
+    const before = await callsNow(caller);
+    await relay.kill();
+    await moreReplies(caller, HZ);
+    await move(a, b, service);
+    await moreReplies(caller, HZ / 2);
+    await move(b, c, service);
+    await moreReplies(caller, HZ / 2);
+    const calls = await stopCalls(caller);
+    assertExactlyOnce(calls);
+    assert.ok(calls.sent > before.sent + HZ);
+    assert.equal(calls.server, c.id);
+  }));
+
+test("the publisher's tab is closed after a handover: a new tab still finds the service and calls it", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const browser = await world.browser();
+    const publisher = await joinPage(await world.page(browser, "publisher"), relay);
+    const host = await volunteer(world, browser, relay, "host");
+    const service = await publish(publisher, "counter");
+    assert.equal(await publisher.evaluate(async () => decode(await peer.call("counter", "add", encode(41)))), 41);
+    await move(publisher, host, service);
+    await publisher.close();
+    const stranger = await joinPage(await world.page(browser, "stranger"), relay);
+    await soon(stranger, async () => (await peer.find({ name: "counter" })).length === 1);
+    const found = await stranger.evaluate(() => peer.find({ name: "counter" }));
+    assert.deepEqual(found[0].hosts, [host.id]);
+    assert.equal(await stranger.evaluate(async () => decode(await peer.call("counter", "add", encode(1)))), 42);
+  }));
+
+test("a publisher that leaves hands over what it serves, state and all", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const browser = await world.browser();
+    const publisher = await joinPage(await world.page(browser, "publisher"), relay);
+    const host = await volunteer(world, browser, relay, "host");
+    const caller = await joinPage(await world.page(browser, "caller"), relay);
+    const service = await publish(publisher, "counter");
+    await startCalls(caller, service, { hz: HZ });
+    await soon(publisher, (id) => peer.status().peers.some((each) => each.id === id && each.volunteer), host.id);
+    await publisher.evaluate(() => peer.leave());
+    await publisher.close();
+    await moreReplies(caller, HZ);
+    const calls = await stopCalls(caller);
+    assertExactlyOnce(calls);
+    assert.equal(calls.server, host.id);
+  }));
+
+test("a handover that cannot be is refused in words, and the service stays", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const browser = await world.browser();
+    const source = await volunteer(world, browser, relay, "source");
+    const unwilling = await joinPage(await world.page(browser, "unwilling"), relay);
+    const service = await publish(source, "counter");
+    assert.equal((await tryMove(source, unwilling, service)).code, "refused");
+    assert.equal((await tryMove(unwilling, source, service)).code, "not-found");
+    assert.equal((await tryMove(source, { id: "nobody" }, service)).code, "not-found");
+    assert.equal(await unwilling.evaluate(async () => decode(await peer.call("counter", "add", encode(3)))), 3);
+  }));

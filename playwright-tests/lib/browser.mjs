@@ -1,0 +1,47 @@
+// Chromium processes of the tests.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { chromium } from "playwright-core";
+
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+/** The media flag makes Chromium offer its loopback interface to WebRTC; without it two tabs find no candidates. */
+const args = [
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--allow-loopback-in-peer-connection",
+  "--use-fake-ui-for-media-stream",
+  "--disable-features=WebRtcHideLocalIpsWithMdns",
+];
+const options = { executablePath, args, headless: true, chromiumSandbox: false };
+
+/** A browser process of its own. `kill` ends it as a crash would, `close` politely. */
+export async function launch({ args: more = [] } = {}) {
+  const server = await chromium.launchServer({ ...options, args: [...args, ...more] });
+  const browser = await chromium.connect(server.wsEndpoint());
+  return {
+    browser,
+    /** A profile of its own, so an identity of its own. */
+    context: (settings) => browser.newContext(settings),
+    kill: () => server.kill(),
+    close: () => server.close(),
+  };
+}
+
+/** A browser process with one profile on disk, whose tabs share storage. */
+export async function launchProfile() {
+  const dir = mkdtempSync(join(tmpdir(), "tabfarm-profile-"));
+  const context = await chromium.launchPersistentContext(dir, options);
+  const close = async () => {
+    await context.close();
+    rmSync(dir, { recursive: true, force: true });
+  };
+  return { context, close };
+}
