@@ -9,6 +9,7 @@ use libp2p::kad::{store::MemoryStore, store::MemoryStoreConfig, Record, RecordKe
 use libp2p::StreamProtocol;
 use overlay::id::{Hash, PeerId};
 use overlay::io::{DhtCommand, DhtEvent};
+use overlay::registry;
 use overlay::time::Time;
 use web_time::Instant;
 
@@ -29,8 +30,8 @@ const MAX_QUERIES: usize = 256;
 const MAX_ANSWERS: usize = 20;
 /// A `Get` ends early when this many nodes have answered with a record: the best of them is kept everywhere.
 const ENOUGH_RECORDS: usize = 3;
-/// The longest record.
-const MAX_VALUE: usize = 16 * 1024;
+/// The longest value that is kept; the registry's own bound on records is 4 KiB.
+const MAX_VALUE: usize = 8 * 1024;
 /// How long a provider is believed, and how often one announces itself.
 const PROVIDER_TIME: Duration = Duration::from_secs(10 * 60);
 const PROVIDER_PERIOD: Duration = Duration::from_secs(3 * 60);
@@ -38,6 +39,14 @@ const PROVIDER_PERIOD: Duration = Duration::from_secs(3 * 60);
 /// Judges a record: the time at which it ends, or `None` if it must not be kept: it is forged, expired, not for this
 /// key, or does not supersede the one that is there. Arguments: key, value, the value that is there, now.
 pub type Admit = fn(Hash, &[u8], Option<&[u8]>, Time) -> Option<Time>;
+
+/// Judges a record by the registry's rules.
+pub fn admit(key: Hash, value: &[u8], there: Option<&[u8]>, now: Time) -> Option<Time> {
+    let record = registry::validate(key, value, now).ok()?;
+    // What is there was judged when it came; if it has expired since, it gives way to anything valid.
+    let there = there.and_then(|there| registry::validate(key, there, now).ok());
+    there.is_none_or(|there| record.supersedes(&there)).then(|| record.expires())
+}
 
 /// How much a node keeps for others.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +177,8 @@ impl Dht {
     fn keep(&self, store: &mut MemoryStore, now: Time, mut record: Record) {
         let Some(key) = hash(&record.key) else { return };
         let there = store.get(&record.key).map(|record| record.value.clone());
+        // The same record again only lives on, as long as it may.
+        let there = there.filter(|there| *there != record.value);
         let Some(expires) = (self.admit)(key, &record.value, there.as_deref(), now) else { return };
         let latest = instant(now, expires);
         record.expires = Some(record.expires.map_or(latest, |given| given.min(latest)));

@@ -41,6 +41,29 @@ pub trait Kernel {
     fn status(&self) -> Status;
 }
 
+/// A kernel that does nothing.
+pub struct Idle;
+
+impl Kernel for Idle {
+    fn handle(&mut self, _: Time, _: Input) {}
+    fn poll_output(&mut self) -> Option<Output> {
+        None
+    }
+    fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
+    fn status(&self) -> Status {
+        Status {
+            joined: true,
+            peers: vec![],
+            relays: vec![],
+            hosting: vec![],
+            sessions: vec![],
+            volunteer: None,
+        }
+    }
+}
+
 /// One alarm of the platform: hidden tabs need one that the browser does not throttle.
 pub trait Alarm {
     /// Replaces the alarm by one after `delay`.
@@ -69,7 +92,7 @@ pub struct Driver<P: NetworkBehaviour, K> {
     swarm: Swarm<Behaviour<P>>,
     kernel: K,
     clock: Clock,
-    alarm: Box<dyn Alarm>,
+    alarm: Box<dyn Alarm + Send>,
     armed: Option<Time>,
     woken: Option<Time>,
     inputs: VecDeque<Input>,
@@ -88,7 +111,7 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
         swarm: Swarm<Behaviour<P>>,
         kernel: K,
         clock: Clock,
-        alarm: Box<dyn Alarm>,
+        alarm: Box<dyn Alarm + Send>,
         relays: Use,
         admit: Admit,
     ) -> Self {
@@ -402,6 +425,11 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
         let addresses = addresses.iter().filter(|address| !is_circuit(address) || is_webrtc(address));
         self.inputs.push_back(Input::Addresses(addresses.map(Multiaddr::to_string).collect()));
         self.wake();
+    }
+
+    /// Addresses of the relays that are up.
+    pub fn relays_up(&self) -> Vec<Multiaddr> {
+        self.relays.up().cloned().collect()
     }
 
     /// Peers that are connected now, and the path to each.

@@ -1,1 +1,114 @@
-//! A native node: relay, bootstrap, DHT server, HTTP; serves the web app.
+//! A native node of Tabfarm: relay, bootstrap, DHT server, index of records, HTTP; serves the web app.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`config`] | flags, variables, file, defaults |
+//! | [`identity`] | the key in the data directory |
+//! | [`node`] | swarm and kernel in one task, asked through a handle |
+//! | [`http`] | the HTTP server: accept loop with limits, routes |
+//! | `api` | `/api/node`, `/api/services`, `/health`, `/metrics` |
+//! | `web` | the app's files: compressed once, with their security headers |
+//! | `problem` | errors as RFC 9457 documents |
+//!
+//! [`run`] is the whole program behind the command line.
+
+mod api;
+pub mod config;
+pub mod http;
+pub mod identity;
+pub mod node;
+mod problem;
+mod web;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+
+/// A stop takes at most this long; what has not ended by then is cut.
+pub const DRAIN_TIME: Duration = Duration::from_secs(9);
+
+/// A running relay. Dropping it leaves it running; [`Relay::stop`] ends it.
+pub struct Relay {
+    /// Its node.
+    pub node: node::Handle,
+    /// Where it serves HTTP.
+    pub http: SocketAddr,
+    /// Addresses that peers connect to, ending in its id.
+    pub addresses: Vec<Multiaddr>,
+    server: http::Server,
+    stop_node: oneshot::Sender<()>,
+    node_task: JoinHandle<()>,
+}
+
+impl Relay {
+    /// Starts a relay; it is ready when this returns.
+    pub async fn start(config: &Config) -> anyhow::Result<Relay> {
+        let (stop_node, stopped) = oneshot::channel();
+        let (node, node_task) = node::start(config, stopped).await?;
+        let files = web::Files::load(&config.web);
+        let server = http::Server::start(config.http, node.clone(), files).await?;
+        let facts = node.facts();
+        let addresses = [facts.announced, facts.listening].concat();
+        Ok(Relay { http: server.address, node, addresses, server, stop_node, node_task })
+    }
+
+    /// Ends it: requests under way are answered, what the node serves is handed over. At most [`DRAIN_TIME`].
+    pub async fn stop(self) {
+        // The node may have ended by itself; then nobody listens.
+        let _ = self.stop_node.send(());
+        let drained = async {
+            self.server.stop().await;
+            // An error means that the task panicked: there is nothing left to hand over.
+            let _ = self.node_task.await;
+        };
+        // Late: whatever is left is cut.
+        let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
+    }
+
+    /// The line that `--json` prints.
+    pub fn ready_line(&self) -> String {
+        let addresses: Vec<String> = self.addresses.iter().map(Multiaddr::to_string).collect();
+        let http = format!("http://{}", self.http);
+        let peer_id = self.node.peer_id.to_string();
+        serde_json::json!({ "peer_id": peer_id, "http": http, "addresses": addresses }).to_string()
+    }
+}
+
+/// Runs a relay until the process is told to stop.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let relay = Relay::start(&config).await?;
+    if config.json {
+        println!("{}", relay.ready_line());
+    } else {
+        println!("tabfarm: relay {}", relay.node.peer_id);
+        relay.addresses.iter().for_each(|address| println!("tabfarm: listens on {address}"));
+    }
+    // On stdout for people; a program that reads JSON gets its one line there and nothing else.
+    let host =
+        if relay.http.ip().is_unspecified() { "localhost".to_owned() } else { relay.http.ip().to_string() };
+    let open = format!("tabfarm: open http://{host}:{}", relay.http.port());
+    if config.json {
+        eprintln!("{open}");
+    } else {
+        println!("{open}");
+    }
+    stop_signal().await?;
+    relay.stop().await;
+    Ok(())
+}
+
+/// SIGTERM or SIGINT.
+async fn stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{signal, SignalKind};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}

@@ -1,2 +1,18 @@
-//! A native node.
-fn main() {}
+//! The command line of a relay.
+
+use clap::Parser;
+use relay_server::config::Options;
+
+/// Sockets that the relay may hold: tabs, HTTP, files.
+const OPEN_FILES: u64 = 65_536;
+
+fn main() -> anyhow::Result<()> {
+    let config = Options::parse().resolve()?;
+    // As many as the system lets us have; with fewer, the limit on connections is only reached earlier.
+    let _ = rlimit::increase_nofile_limit(OPEN_FILES);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(relay_server::run(config));
+    // Tasks that ignore the stop do not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    result
+}

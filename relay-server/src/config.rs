@@ -1,0 +1,229 @@
+//! What an operator sets: flags, then `TABFARM_*` variables, then a TOML file, then defaults.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use libp2p::Multiaddr;
+use serde::Deserialize;
+
+/// Runs a relay of Tabfarm: tabs meet through it, it keeps records of services for them, and it serves the app.
+#[derive(Clone, Debug, Default, Parser, Deserialize)]
+#[command(name = "tabfarm-relay", version)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Options {
+    /// Where to serve the app and the API [default: 127.0.0.1:8080]; port 0 picks one
+    #[arg(long, value_name = "ADDR", env = "TABFARM_HTTP")]
+    pub http: Option<SocketAddr>,
+    /// Where peers connect [default: a websocket on --http's host, any port]; may be repeated
+    #[arg(long, value_name = "MULTIADDR", env = "TABFARM_LISTEN", value_delimiter = ',')]
+    pub listen: Vec<Multiaddr>,
+    /// Addresses under which the world reaches this relay, for example behind a proxy; may be repeated
+    #[arg(long, value_name = "MULTIADDR", env = "TABFARM_ANNOUNCE", value_delimiter = ',')]
+    pub announce: Vec<Multiaddr>,
+    /// Other relays to keep in touch with, each ending in /p2p/ID; may be repeated
+    #[arg(long, value_name = "MULTIADDR", env = "TABFARM_JOIN", value_delimiter = ',')]
+    pub join: Vec<Multiaddr>,
+    /// Where the relay's key is kept; without it, the relay has a new id at each start
+    #[arg(long, value_name = "DIR", env = "TABFARM_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The app's files [default: target/web]
+    #[arg(long, value_name = "DIR", env = "TABFARM_WEB")]
+    pub web: Option<PathBuf>,
+    /// A TOML file with the same settings
+    #[arg(long, value_name = "FILE", env = "TABFARM_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Print one line of JSON when ready: peer_id, http, addresses
+    #[arg(long, env = "TABFARM_JSON")]
+    pub json: bool,
+    /// A name for people
+    #[arg(long, env = "TABFARM_NAME")]
+    pub name: Option<String>,
+    /// Tabs that may hold a reservation [default: 10000]
+    #[arg(long, value_name = "N", env = "TABFARM_MAX_RESERVATIONS")]
+    pub max_reservations: Option<usize>,
+    /// Reservations that one IP address may make in a minute: a school has one address [default: 1024]
+    #[arg(long, value_name = "N", env = "TABFARM_RESERVATIONS_PER_IP")]
+    pub reservations_per_ip: Option<u32>,
+    /// Circuits at a time [default: 1024]
+    #[arg(long, value_name = "N", env = "TABFARM_MAX_CIRCUITS")]
+    pub max_circuits: Option<usize>,
+    /// Bytes that one circuit may carry [default: 67108864]
+    #[arg(long, value_name = "BYTES", env = "TABFARM_CIRCUIT_BYTES")]
+    pub circuit_bytes: Option<u64>,
+    /// Seconds that one circuit may last [default: 3600]
+    #[arg(long, value_name = "SECONDS", env = "TABFARM_CIRCUIT_SECONDS")]
+    pub circuit_seconds: Option<u64>,
+    /// Peers that may be connected [default: 12000]
+    #[arg(long, value_name = "N", env = "TABFARM_MAX_CONNECTIONS")]
+    pub max_connections: Option<u32>,
+}
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where HTTP is served.
+    pub http: SocketAddr,
+    /// Where peers connect.
+    pub listen: Vec<Multiaddr>,
+    /// Addresses to announce besides.
+    pub announce: Vec<Multiaddr>,
+    /// Other relays.
+    pub join: Vec<Multiaddr>,
+    /// Where the key is.
+    pub data_dir: Option<PathBuf>,
+    /// The app's files.
+    pub web: PathBuf,
+    /// Print JSON when ready.
+    pub json: bool,
+    /// A name for people.
+    pub name: String,
+    /// What tabs may use.
+    pub limits: Limits,
+}
+
+/// What tabs may use of a relay.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Reservations at a time.
+    pub reservations: usize,
+    /// Reservations per IP address and minute.
+    pub reservations_per_ip: u32,
+    /// Circuits at a time.
+    pub circuits: usize,
+    /// Bytes of one circuit, both ways together. Enough to call and to host a small service without WebRTC.
+    pub circuit_bytes: u64,
+    /// How long one circuit lasts.
+    pub circuit_time: Duration,
+    /// Established connections.
+    pub connections: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            reservations: 10_000,
+            reservations_per_ip: 1_024,
+            circuits: 1_024,
+            circuit_bytes: 64 * 1024 * 1024,
+            circuit_time: Duration::from_secs(3_600),
+            connections: 12_000,
+        }
+    }
+}
+
+impl Options {
+    /// Adds the file's settings where neither a flag nor a variable gave one, and the defaults.
+    pub fn resolve(self) -> anyhow::Result<Config> {
+        let file = match &self.config {
+            Some(path) => Options::read(path).with_context(|| format!("in {}", path.display()))?,
+            None => Options::default(),
+        };
+        let limits = Limits::default();
+        let http = self.http.or(file.http).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let mut listen = or(self.listen, file.listen);
+        if listen.is_empty() {
+            listen = vec![default_listen(http)];
+        }
+        let config = Config {
+            http,
+            listen,
+            announce: or(self.announce, file.announce),
+            join: or(self.join, file.join),
+            data_dir: self.data_dir.or(file.data_dir),
+            web: self.web.or(file.web).unwrap_or_else(default_web),
+            json: self.json || file.json,
+            name: self.name.or(file.name).unwrap_or_else(|| "relay".to_owned()),
+            limits: Limits {
+                reservations: self.max_reservations.or(file.max_reservations).unwrap_or(limits.reservations),
+                reservations_per_ip: self
+                    .reservations_per_ip
+                    .or(file.reservations_per_ip)
+                    .unwrap_or(limits.reservations_per_ip),
+                circuits: self.max_circuits.or(file.max_circuits).unwrap_or(limits.circuits),
+                circuit_bytes: self.circuit_bytes.or(file.circuit_bytes).unwrap_or(limits.circuit_bytes),
+                circuit_time: self
+                    .circuit_seconds
+                    .or(file.circuit_seconds)
+                    .map_or(limits.circuit_time, Duration::from_secs),
+                connections: self.max_connections.or(file.max_connections).unwrap_or(limits.connections),
+            },
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Options> {
+        Ok(toml::from_str(&std::fs::read_to_string(path)?)?)
+    }
+}
+
+impl Config {
+    fn check(&self) -> anyhow::Result<()> {
+        for address in &self.join {
+            anyhow::ensure!(
+                overlay_libp2p::addresses::last_peer(address).is_some(),
+                "--join {address}: the address must end in /p2p/ID"
+            );
+        }
+        anyhow::ensure!(
+            self.limits.circuit_time <= Duration::from_secs(u64::from(u32::MAX)),
+            "circuits last too long"
+        );
+        anyhow::ensure!(self.limits.reservations_per_ip > 0, "--reservations-per-ip must not be 0");
+        Ok(())
+    }
+}
+
+fn or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
+    if first.is_empty() {
+        second
+    } else {
+        first
+    }
+}
+
+/// A websocket on the host that serves HTTP: who can open the app can join.
+fn default_listen(http: SocketAddr) -> Multiaddr {
+    use libp2p::multiaddr::Protocol;
+    Multiaddr::from(http.ip()).with(Protocol::Tcp(0)).with(Protocol::Ws("/".into()))
+}
+
+/// `target/web` of the directory the relay is started in.
+fn default_web() -> PathBuf {
+    PathBuf::from("target/web")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        Options::parse_from([&["tabfarm-relay"], arguments].concat())
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("relay.toml");
+        std::fs::write(&file, "http = \"127.0.0.1:1\"\nmax-reservations = 7\nname = \"filed\"\n").unwrap();
+        let path = file.to_str().unwrap();
+        let config = options(&["--config", path, "--name", "flagged"]).resolve().unwrap();
+        assert_eq!((config.http.port(), config.name.as_str()), (1, "flagged"));
+        assert_eq!((config.limits.reservations, config.limits.circuits), (7, 1_024));
+        assert_eq!(config.listen, ["/ip4/127.0.0.1/tcp/0/ws".parse().unwrap()]);
+    }
+
+    #[test]
+    fn unknown_settings_and_bad_addresses_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("relay.toml");
+        std::fs::write(&file, "htpp = \"127.0.0.1:1\"\n").unwrap();
+        assert!(options(&["--config", file.to_str().unwrap()]).resolve().is_err());
+        assert!(options(&["--join", "/ip4/127.0.0.1/tcp/1/ws"]).resolve().is_err());
+    }
+}

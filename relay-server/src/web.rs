@@ -1,0 +1,352 @@
+//! The app's files: read and compressed once, served with the headers that keep them harmless.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{header, HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::Router;
+use sha2::{Digest, Sha256};
+
+use crate::problem::Problem;
+
+/// Files that are served.
+const MAX_FILES: usize = 4_096;
+/// The largest of them.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+/// Smaller files are sent as they are.
+const MIN_COMPRESSED: usize = 512;
+/// Brotli's effort for files that come without a `.br` beside them: a 3 MB wasm takes half a second, and is 8 % larger
+/// than at 11, which takes ten.
+const QUALITY: u32 = 9;
+/// A missing file makes the directory be read again, at most once in this time: a build may still be running.
+const RESCAN: Duration = Duration::from_secs(1);
+
+/// The app: it may talk to relays, run wasm and its own workers, and frame the sandbox; no foreign script. Styles may be
+/// inline because CodeMirror writes them.
+const APP_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{hashes}; worker-src 'self' blob:; \
+    connect-src 'self' ws: wss:; frame-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+    media-src 'self' blob: mediastream:; font-src 'self' data:; object-src 'none'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'self'";
+/// The frame that holds services' workers: an origin of its own, no network.
+const SANDBOX_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; \
+    worker-src blob:; connect-src 'none'; sandbox allow-scripts";
+/// The frame that holds a service's UI: an origin of its own, no network; what it shows comes in as blobs.
+const UI_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; \
+    style-src 'unsafe-inline' blob: data:; img-src blob: data:; media-src blob: data:; font-src blob: data:; \
+    worker-src 'none'; connect-src 'none'; frame-src 'none'; base-uri 'none'; form-action 'none'; \
+    sandbox allow-scripts";
+
+/// The files under one directory.
+#[derive(Clone)]
+pub struct Files(Arc<Inner>);
+
+struct Inner {
+    root: PathBuf,
+    state: Mutex<FilesState>,
+}
+
+#[derive(Default)]
+struct FilesState {
+    files: HashMap<String, Arc<File>>,
+    scanned: Option<Instant>,
+}
+
+/// A file as it is sent.
+struct File {
+    path: PathBuf,
+    changed: Option<SystemTime>,
+    body: Bytes,
+    brotli: Option<Bytes>,
+    etag: HeaderValue,
+    content_type: &'static str,
+    policy: HeaderValue,
+}
+
+/// Everything that is no API.
+pub fn routes(files: Files) -> Router {
+    Router::new().fallback(answer).with_state(files)
+}
+
+async fn answer(State(files): State<Files>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    if method != Method::GET && method != Method::HEAD {
+        let detail = "this address only answers GET and HEAD";
+        return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail).into_response();
+    }
+    let path = uri.path().to_owned();
+    let looked_up = tokio::task::spawn_blocking(move || files.find(&path)).await;
+    match looked_up.ok().flatten() {
+        Some(file) => file.response(&headers),
+        None => Problem::not_found().into_response(),
+    }
+}
+
+impl Files {
+    /// The files under `root`. A directory that is missing or empty is looked at again when something is asked for.
+    pub fn load(root: &Path) -> Files {
+        let files = Files(Arc::new(Inner { root: root.to_owned(), state: Mutex::default() }));
+        let background = files.clone();
+        std::thread::spawn(move || background.scan());
+        files
+    }
+
+    /// The file at a URL path. Only paths that were found by reading the directory exist, so that no path leads out.
+    fn find(&self, path: &str) -> Option<Arc<File>> {
+        let path = path.trim_start_matches('/');
+        let path = if path.is_empty() { "index.html" } else { path };
+        let known = |files: &Files| files.lock().files.get(path).cloned();
+        let found = match known(self) {
+            Some(file) => file,
+            None => {
+                self.scan();
+                known(self)?
+            }
+        };
+        if found.changed == changed(&found.path) {
+            return Some(found);
+        }
+        let file = Arc::new(File::read(path, &found.path)?);
+        self.lock().files.insert(path.to_owned(), file.clone());
+        Some(file)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, FilesState> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn scan(&self) {
+        {
+            let mut state = self.lock();
+            if state.scanned.is_some_and(|at| at.elapsed() < RESCAN) {
+                return;
+            }
+            state.scanned = Some(Instant::now());
+        }
+        let mut found = Vec::new();
+        collect(&self.0.root, String::new(), &mut found);
+        for (name, path) in found {
+            let same = self.lock().files.get(&name).is_some_and(|file| file.changed == changed(&path));
+            if same {
+                continue;
+            }
+            if let Some(file) = File::read(&name, &path) {
+                self.lock().files.insert(name, Arc::new(file));
+            }
+        }
+        self.lock().files.retain(|_, file| file.path.exists());
+    }
+}
+
+/// Regular files below `dir` by their URL path; links are not followed, hidden and `.br` files are not files of their own.
+fn collect(dir: &Path, prefix: String, out: &mut Vec<(String, PathBuf)>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
+        if name.starts_with('.') || out.len() >= MAX_FILES {
+            continue;
+        }
+        if kind.is_dir() {
+            collect(&entry.path(), format!("{prefix}{name}/"), out);
+        } else if kind.is_file() && !name.ends_with(".br") {
+            out.push((format!("{prefix}{name}"), entry.path()));
+        }
+    }
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|data| data.modified()).ok()
+}
+
+impl File {
+    fn read(name: &str, path: &Path) -> Option<File> {
+        let changed = changed(path);
+        if fs::metadata(path).ok()?.len() > MAX_FILE {
+            return None;
+        }
+        let body = fs::read(path).ok()?;
+        let digest = Sha256::digest(&body);
+        let etag: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+        let content_type = content_type(name);
+        let brotli = compressed(path, changed, &body, content_type);
+        let policy = policy(name, &body);
+        Some(File {
+            path: path.to_owned(),
+            changed,
+            brotli: brotli.map(Bytes::from),
+            body: Bytes::from(body),
+            etag: HeaderValue::from_str(&format!("\"{etag}\"")).ok()?,
+            content_type,
+            policy: HeaderValue::from_str(&policy).ok()?,
+        })
+    }
+
+    fn response(&self, request: &HeaderMap) -> Response {
+        let known = request.get(header::IF_NONE_MATCH);
+        let brotli = self.brotli.clone().filter(|_| takes_brotli(request));
+        let encoded = brotli.is_some();
+        let mut response = if known == Some(&self.etag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            brotli.unwrap_or_else(|| self.body.clone()).into_response()
+        };
+        let headers = response.headers_mut();
+        let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        set(header::CONTENT_TYPE, self.content_type);
+        // Ask each time, and hear 304: an app whose parts are of two versions would not work.
+        set(header::CACHE_CONTROL, "no-cache");
+        set(header::VARY, "accept-encoding");
+        set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        set(header::REFERRER_POLICY, "no-referrer");
+        // Pages of any origin may embed a peer: its script, its wasm, its sandbox. Nothing here is secret.
+        set(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+        if encoded {
+            set(header::CONTENT_ENCODING, "br");
+        }
+        headers.insert(header::ETAG, self.etag.clone());
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
+        response
+    }
+}
+
+/// The brotli form: a `.br` beside the file that is not older, or made now; none where it does not help.
+fn compressed(path: &Path, changed: Option<SystemTime>, body: &[u8], content_type: &str) -> Option<Vec<u8>> {
+    let helps = !(content_type.starts_with("image/") && content_type != "image/svg+xml")
+        && !content_type.starts_with("font/")
+        && !content_type.starts_with("audio/");
+    if body.len() < MIN_COMPRESSED || !helps {
+        return None;
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".br");
+    let beside = PathBuf::from(beside);
+    if self::changed(&beside) >= changed && changed.is_some() {
+        if let Ok(ready) = fs::read(&beside) {
+            return Some(ready);
+        }
+    }
+    let mut out = Vec::with_capacity(body.len() / 3);
+    let params =
+        brotli::enc::BrotliEncoderParams { quality: QUALITY as i32, lgwin: 22, ..Default::default() };
+    brotli::BrotliCompress(&mut &body[..], &mut out, &params).ok()?;
+    (out.len() < body.len()).then_some(out)
+}
+
+fn takes_brotli(request: &HeaderMap) -> bool {
+    let accepts =
+        request.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepts.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let weight = |part: &str| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
+        parts.next() == Some("br") && !parts.any(weight)
+    })
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => "text/html; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "ts" => "text/typescript; charset=utf-8",
+        "wasm" => "application/wasm",
+        "css" => "text/css; charset=utf-8",
+        "json" | "map" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        "txt" | "md" | "wat" => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+fn policy(name: &str, body: &[u8]) -> String {
+    match name {
+        "sandbox/frame.html" => SANDBOX_POLICY.to_owned(),
+        "sandbox/ui.html" => UI_POLICY.to_owned(),
+        // A service's UI that is opened by its address gets no more than in its frame.
+        _ if name.starts_with("services/") && !name.ends_with(".json") && !name.ends_with(".wasm") => {
+            UI_POLICY.to_owned()
+        }
+        _ if name.ends_with(".html") => APP_POLICY.replace("{hashes}", &script_hashes(body)),
+        _ => APP_POLICY.replace("{hashes}", ""),
+    }
+}
+
+/// ` 'sha256-…'` for each script written into the page: it is as much ours as a file.
+fn script_hashes(body: &[u8]) -> String {
+    let Ok(mut rest) = std::str::from_utf8(body) else { return String::new() };
+    let mut hashes = String::new();
+    while let Some((_, tail)) = rest.split_once("<script") {
+        let Some((attributes, tail)) = tail.split_once('>') else { break };
+        let Some((script, tail)) = tail.split_once("</script>") else { break };
+        if !attributes.contains("src=") && !script.is_empty() {
+            hashes.push_str(&format!(" 'sha256-{}'", base64(&Sha256::digest(script))));
+        }
+        rest = tail;
+    }
+    hashes
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits =
+            chunk.iter().enumerate().fold(0u32, |bits, (i, byte)| bits | u32::from(*byte) << (16 - 8 * i));
+        for i in 0..4 {
+            let letter = ALPHABET[(bits >> (18 - 6 * i)) as usize & 63] as char;
+            out.push(if i <= chunk.len() { letter } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inline_scripts_are_allowed_by_their_digest_alone() {
+        assert_eq!(base64(b"light work."), "bGlnaHQgd29yay4=");
+        assert_eq!(base64(b"light work"), "bGlnaHQgd29yaw==");
+        let page = b"<script src=\"a.js\"></script><script type=\"module\">alert(1)</script>";
+        let digest = base64(&Sha256::digest(b"alert(1)"));
+        assert_eq!(script_hashes(page), format!(" 'sha256-{digest}'"));
+        assert_eq!(script_hashes(b"<script>unclosed"), "");
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("web");
+        fs::create_dir(&root).unwrap();
+        fs::write(dir.path().join("secret"), "s").unwrap();
+        fs::write(root.join("index.html"), "<p>hello").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("secret"), root.join("link")).unwrap();
+        let files = Files::load(&root);
+        assert!(files.find("/").is_some());
+        for path in ["/../secret", "//../secret", "/%2e%2e/secret", "/link", "/index.html/../../secret", "/."]
+        {
+            assert!(files.find(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn brotli_goes_to_those_who_take_it() {
+        let takes = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, value.parse().unwrap());
+            takes_brotli(&headers)
+        };
+        assert!(takes("gzip, deflate, br, zstd") && takes("br;q=0.5"));
+        assert!(!takes("gzip") && !takes("br;q=0") && !takes("brr"));
+    }
+}
