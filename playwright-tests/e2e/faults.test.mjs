@@ -3,14 +3,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { assertExactlyOnce, leaders, move, tryMove, volunteer } from "../lib/moves.mjs";
+import { assertExactlyOnce, leaders, meets, move, tryMove, volunteer } from "../lib/moves.mjs";
 import { callsNow, joinPage, moreReplies, publish, soon, startCalls, stopCalls } from "../lib/peer.mjs";
 import { inWorld } from "../lib/world.mjs";
 
 const HZ = 50;
+/** Longer than killing a process takes. */
+const HOLD_MS = 300;
 
-for (const step of ["offer", "seed", "join", "warm", "take-over"]) {
-  test(`the target's browser is killed when it sees the step ${step}: the calls go on`, () =>
+for (const step of ["offer", "seed", "join", "warm", "take-over", "release"]) {
+  test(`the target's browser is killed at the handover's step ${step}: the calls go on`, () =>
     inWorld(async (world) => {
       const relay = await world.relay();
       const [safe, doomed] = [await world.browser(), await world.browser()];
@@ -20,19 +22,22 @@ for (const step of ["offer", "seed", "join", "warm", "take-over"]) {
       const service = await publish(source, "counter");
       await startCalls(caller, service, { hz: HZ });
       await moreReplies(caller, HZ / 2);
-      // The target stops dead at the step, with its connections still open; then its process is gone.
-      let stopped;
-      const dead = new Promise((resolve) => (stopped = resolve));
-      await target.exposeFunction("stopped", () => stopped());
-      await target.evaluate((step) => {
-        peer.addEventListener("handover", ({ detail }) => {
+      // The source holds still at the step until the target's process is gone, without a goodbye.
+      let reached;
+      const atStep = new Promise((resolve) => (reached = resolve));
+      await source.exposeFunction("reached", () => reached());
+      await source.evaluate(([step, ms]) => {
+        const hold = ({ detail }) => {
           if (detail.step !== step) return;
-          stopped();
-          for (;;);
-        });
-      }, step);
+          peer.removeEventListener("handover", hold);
+          reached();
+          for (const end = performance.now() + ms; performance.now() < end; );
+        };
+        peer.addEventListener("handover", hold);
+      }, [step, HOLD_MS]);
+      await meets(source, target);
       const moving = tryMove(source, target, service);
-      await Promise.race([dead, moving]);
+      await Promise.race([atStep, moving]);
       await doomed.kill();
       const end = await moving;
       await moreReplies(caller, HZ);
@@ -100,7 +105,7 @@ test("a publisher that leaves hands over what it serves, state and all", () =>
     const caller = await joinPage(await world.page(browser, "caller"), relay);
     const service = await publish(publisher, "counter");
     await startCalls(caller, service, { hz: HZ });
-    await soon(publisher, (id) => peer.status().peers.some((each) => each.id === id && each.volunteer), host.id);
+    await meets(publisher, host);
     await publisher.evaluate(() => peer.leave());
     await publisher.close();
     await moreReplies(caller, HZ);
@@ -116,8 +121,12 @@ test("a handover that cannot be is refused in words, and the service stays", () 
     const source = await volunteer(world, browser, relay, "source");
     const unwilling = await joinPage(await world.page(browser, "unwilling"), relay);
     const service = await publish(source, "counter");
-    assert.equal((await tryMove(source, unwilling, service)).code, "refused");
-    assert.equal((await tryMove(unwilling, source, service)).code, "not-found");
-    assert.equal((await tryMove(source, { id: "nobody" }, service)).code, "not-found");
+    assert.equal(await unwilling.evaluate(async (service) => decode(await peer.call(service, "add", encode(0))), service), 0);
+    for (const [from, to] of [[source, unwilling], [unwilling, source], [source, source], [source, { id: "nobody" }]]) {
+      const { report, code, message } = await tryMove(from, to, service);
+      assert.equal(report, undefined);
+      assert.match(code, /^(refused|not-found)$/, message);
+      assert.ok(message.length > 10, `in words: ${message}`);
+    }
     assert.equal(await unwilling.evaluate(async () => decode(await peer.call("counter", "add", encode(3)))), 3);
   }));

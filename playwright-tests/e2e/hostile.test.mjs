@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { volunteer } from "../lib/moves.mjs";
+import { meets, volunteer } from "../lib/moves.mjs";
 import { joinPage, publish } from "../lib/peer.mjs";
 import { manifestOf, MEMORY, moduleOf, onCall, tryPublish } from "../lib/wasm.mjs";
 import { inWorld } from "../lib/world.mjs";
@@ -148,6 +148,7 @@ test("limits that a person sets are kept: nothing beyond them is taken on", () =
     const small = await joinPage(await world.page(browser, "small"), relay);
     const attempts = async (policy) => {
       await small.evaluate((policy) => peer.volunteer(policy), policy);
+      if (policy) await meets(source, small);
       const host = (service) => small.evaluate((service) => codeOf(peer.host(service)), service);
       const moved = (service) => source.evaluate(([service, to]) => codeOf(peer.handover(service, to)), [service, small.id]);
       return [await host(large), await moved(large), await moved(counter)];

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { joinPage } from "./peer.mjs";
+import { joinPage, soon } from "./peer.mjs";
 
 /** What a volunteer of the tests takes on: anything. */
 const ANYTHING = { cpu: 50, memoryMiB: 256, storageMiB: 256, services: "any" };
@@ -14,8 +14,14 @@ export async function volunteer(world, browser, relay, name) {
   return page;
 }
 
+/** Waits until `page` knows `other` as a volunteer, as a person who chooses a target would. */
+export function meets(page, other) {
+  return soon(page, (id) => peer.status().peers.some((each) => each.id === id && each.volunteer), other.id);
+}
+
 /** Moves a service; the report. */
-export function move(from, to, service) {
+export async function move(from, to, service) {
+  await meets(from, to);
   return from.evaluate(([service, to]) => peer.handover(service, to), [service, to.id]);
 }
 
