@@ -1,0 +1,163 @@
+//! The swarm and the loop that drives it.
+
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
+
+use futures::{
+    channel::{mpsc, oneshot},
+    future::Either,
+    select, FutureExt, StreamExt,
+};
+use libp2p::{
+    core::{muxing::StreamMuxerBox, upgrade, Transport as _},
+    identify, identity, noise, ping, relay,
+    swarm::{self, dial_opts::DialOpts, ConnectionId, NetworkBehaviour, SwarmEvent},
+    yamux, Multiaddr, PeerId, Swarm,
+};
+use transport_webrtc::{Config, Path};
+
+/// Commands that wait for the loop.
+const MAX_COMMANDS: usize = 64;
+/// Events that are kept for [`State::events`].
+const MAX_EVENTS: usize = 1000;
+
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    webrtc: transport_webrtc::Behaviour,
+    relay: relay::client::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    streams: libp2p_stream::Behaviour,
+}
+
+pub(crate) enum Command {
+    Listen(Multiaddr, oneshot::Sender<Result<(), String>>),
+    Dial(Multiaddr, oneshot::Sender<Result<(), String>>),
+    Disconnect(PeerId),
+}
+
+/// What the loop knows, for JavaScript to look at.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) external: Vec<Multiaddr>,
+    pub(crate) connections: HashMap<ConnectionId, (PeerId, Path)>,
+    pub(crate) events: Vec<String>,
+}
+
+impl State {
+    fn say(&mut self, event: String) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push(event);
+        }
+    }
+}
+
+pub(crate) fn start(
+    keypair: &identity::Keypair,
+    config: Config,
+) -> Result<(mpsc::Sender<Command>, libp2p_stream::Control, Rc<RefCell<State>>), String> {
+    let local = keypair.public().to_peer_id();
+    let (webrtc, webrtc_behaviour) = transport_webrtc::new(local, config);
+    let (circuits, relay_client) = relay::client::new(local);
+    let through_noise = circuits
+        .or_transport(libp2p::websocket_websys::Transport::default())
+        .upgrade(upgrade::Version::V1Lazy)
+        .authenticate(noise::Config::new(keypair).map_err(|e| e.to_string())?)
+        .multiplex(yamux::Config::default())
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let transport = webrtc
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
+        .or_transport(through_noise)
+        .map(|either, _| match either {
+            Either::Left(connection) | Either::Right(connection) => connection,
+        })
+        .boxed();
+    let behaviour = Behaviour {
+        webrtc: webrtc_behaviour,
+        relay: relay_client,
+        identify: identify::Behaviour::new(identify::Config::new("/tab-test/1".into(), keypair.public())),
+        ping: ping::Behaviour::default(),
+        streams: libp2p_stream::Behaviour::new(),
+    };
+    let control = behaviour.streams.new_control();
+    let config =
+        swarm::Config::with_wasm_executor().with_idle_connection_timeout(std::time::Duration::from_secs(600));
+    let swarm = Swarm::new(transport, behaviour, local, config);
+    let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
+    let state = Rc::new(RefCell::new(State::default()));
+    wasm_bindgen_futures::spawn_local(drive(swarm, receiver, state.clone()));
+    Ok((commands, control, state))
+}
+
+async fn drive(
+    mut swarm: Swarm<Behaviour>,
+    mut commands: mpsc::Receiver<Command>,
+    state: Rc<RefCell<State>>,
+) {
+    let mut dials: HashMap<ConnectionId, oneshot::Sender<Result<(), String>>> = HashMap::new();
+    loop {
+        select! {
+            command = commands.next() => match command {
+                Some(Command::Listen(addr, reply)) => {
+                    let _ = reply.send(swarm.listen_on(addr).map(drop).map_err(|e| e.to_string()));
+                }
+                Some(Command::Dial(addr, reply)) => {
+                    let opts = DialOpts::from(addr);
+                    let id = opts.connection_id();
+                    match swarm.dial(opts) {
+                        Ok(()) => drop(dials.insert(id, reply)),
+                        Err(error) => drop(reply.send(Err(words(&error)))),
+                    }
+                }
+                Some(Command::Disconnect(peer)) => drop(swarm.disconnect_peer_id(peer)),
+                None => return,
+            },
+            event = swarm.next().fuse() => {
+                let Some(event) = event else { return };
+                on_event(event, &mut dials, &mut state.borrow_mut());
+                state.borrow_mut().external = swarm.external_addresses().cloned().collect();
+            }
+        }
+    }
+}
+
+fn on_event(
+    event: SwarmEvent<BehaviourEvent>,
+    dials: &mut HashMap<ConnectionId, oneshot::Sender<Result<(), String>>>,
+    state: &mut State,
+) {
+    match event {
+        SwarmEvent::ConnectionEstablished { connection_id, peer_id, endpoint, .. } => {
+            state.connections.insert(connection_id, (peer_id, Path::of(&endpoint)));
+            state.say(format!("connected {peer_id} {:?}", Path::of(&endpoint)));
+            if let Some(reply) = dials.remove(&connection_id) {
+                let _ = reply.send(Ok(()));
+            }
+        }
+        SwarmEvent::ConnectionClosed { connection_id, peer_id, cause, .. } => {
+            state.connections.remove(&connection_id);
+            state.say(format!("closed {peer_id} {cause:?}"));
+        }
+        SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+            state.say(format!("dial failed {}", words(&error)));
+            if let Some(reply) = dials.remove(&connection_id) {
+                let _ = reply.send(Err(words(&error)));
+            }
+        }
+        SwarmEvent::IncomingConnectionError { error, .. } => {
+            state.say(format!("accept failed {}", words(&error)))
+        }
+        SwarmEvent::Behaviour(BehaviourEvent::Webrtc(event)) => state.say(format!("{event:?}")),
+        _ => {}
+    }
+}
+
+/// An error with its causes.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}
