@@ -5,9 +5,24 @@ use std::collections::VecDeque;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
-use crate::id::PeerId;
+use crate::id::{BlobId, PackageId, PeerId};
 use crate::io::{Event, Output};
 use crate::time::Time;
+
+/// What one module of the kernel tells the others. `Node` dispatches signals until none is left.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Signal {
+    /// A manifest is known now, or cannot be had.
+    Manifest(PackageId, Result<(), String>),
+    /// A package can be instantiated, or not.
+    Prepared(PackageId, Result<(), String>),
+    /// A blob that somebody asked for is here, or cannot be had.
+    Blob(BlobId, Result<Vec<u8>, String>),
+    /// A search ended; the index holds what was found.
+    Searched(u64),
+    /// What this node tells others of itself changed.
+    HelloChanged,
+}
 
 /// The context of one input.
 pub struct Cx {
@@ -17,11 +32,12 @@ pub struct Cx {
     pub me: PeerId,
     rng: ChaCha8Rng,
     out: VecDeque<Output>,
+    signals: VecDeque<Signal>,
 }
 
 impl Cx {
     pub(crate) fn new(me: PeerId, seed: [u8; 32], now: Time) -> Self {
-        Self { now, me, rng: ChaCha8Rng::from_seed(seed), out: VecDeque::new() }
+        Self { now, me, rng: ChaCha8Rng::from_seed(seed), out: VecDeque::new(), signals: VecDeque::new() }
     }
 
     pub(crate) fn put(&mut self, output: Output) {
@@ -30,6 +46,14 @@ impl Cx {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.put(Output::Event(event));
+    }
+
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        self.signals.push_back(signal);
+    }
+
+    pub(crate) fn poll_signal(&mut self) -> Option<Signal> {
+        self.signals.pop_front()
     }
 
     pub(crate) fn poll(&mut self) -> Option<Output> {

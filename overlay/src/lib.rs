@@ -1,10 +1,43 @@
-//! Every protocol decision of Tabfarm as one pure state machine.
+//! Every protocol decision of Tabfarm as one pure state machine: no I/O, no clock, no entropy, no async.
+//!
+//! A driver puts [`io::Input`]s in, drains [`io::Output`]s, and wakes the node at [`Node::poll_timeout`]. The same
+//! [`Node`] runs in a tab, in a relay and in the simulator; the same inputs give the same outputs.
+//!
+//! Where to start: [`io`] (both sides as data), then `node` (dispatch). The modules by what they decide:
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`io`], [`sandbox`], [`id`], [`time`], [`wire`] | data at the borders; identities; bounded, versioned messages |
+//! | `node`, `cx`, `commands`, `net`, `peering` | dispatch and signals; what a person asks for; connections; meeting peers |
+//! | `directory`, [`registry`] | searching; signed records and the index of them |
+//! | [`manifest`], [`inspect`], `packages`, [`transfer`] | what may run where; modules and images as verified chunks |
+//! | [`group`] | one Raft group per service, and the guard before it |
+//! | [`instance`] | committed entries into the sandbox, outcomes into replicated sessions; images |
+//! | [`session`] | both sides of a session |
+//! | `hosting`, `serving`, `handover` | a service served here; moving it |
 
-pub mod id;
-pub mod io;
-pub mod sandbox;
-pub mod time;
-
-mod cx;
 pub mod group;
+pub mod id;
+pub mod inspect;
+pub mod instance;
+pub mod io;
+pub mod manifest;
+pub mod registry;
+pub mod sandbox;
+pub mod session;
+pub mod time;
+pub mod transfer;
 pub mod wire;
+
+mod commands;
+mod cx;
+mod directory;
+mod handover;
+mod hosting;
+mod net;
+mod node;
+mod packages;
+mod peering;
+mod serving;
+
+pub use node::Node;

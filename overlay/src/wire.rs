@@ -77,7 +77,9 @@ pub const MAX_DIGEST: usize = 4096;
 pub enum Control {
     /// Who I am and what I take on; sent on connection and after a change.
     Hello(Hello),
-    /// Peers that the sender is connected to.
+    /// Which tabs are there?
+    GetPeers,
+    /// Tabs that the sender is connected to.
     Peers(Vec<PeerId>),
     /// Signed records for the receiver's index.
     Records(Vec<ByteBuf>),
@@ -183,7 +185,10 @@ pub enum Step {
         raft_id: u64,
     },
     /// S → W: be the third voter. Answered by `Ready` or `Refuse`.
-    AskWitness,
+    AskWitness {
+        /// `name@publisher`, for people; at most 128 bytes.
+        name: String,
+    },
     /// S → T: fetch the state. Answered by `Seeded` or `Refuse`.
     Seed {
         /// The state image.
@@ -232,6 +237,15 @@ pub struct GroupFrame {
     pub epoch: u64,
     /// An `eraftpb.Message`.
     pub message: ByteBuf,
+}
+
+/// Messages of the session lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SessionFrame {
+    /// From a consumer.
+    Client(ClientFrame),
+    /// From a server.
+    Server(ServerFrame),
 }
 
 /// Consumer → server.
@@ -433,7 +447,7 @@ impl Control {
                 fits("signature", signature.len() != 64)
             }
             Control::Handover { step, .. } => step.check(),
-            Control::GetPackage(_) | Control::NoPackage(_) => Ok(()),
+            Control::GetPeers | Control::GetPackage(_) | Control::NoPackage(_) => Ok(()),
         }
     }
 }
@@ -447,6 +461,7 @@ impl Step {
                 fits("members", start.members.contains_key(&0) || start.index == 0 || start.term == 0)
             }
             Step::Refuse { reason } => fits("reason", reason.len() > 512),
+            Step::AskWitness { name } => fits("name", name.len() > 128),
             Step::Ready { raft_id } => fits("raft id", *raft_id == 0),
             Step::Offer { manifest, signature, .. } => {
                 fits("manifest", manifest.len() > 64 * 1024 || signature.len() != 64)
@@ -485,8 +500,7 @@ mod tests {
         fn any_bytes_decode_or_are_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             if let Some(first) = bytes.first_mut() { *first = WIRE_VERSION; }
             let _ = decode::<Control>(&bytes).map(|control| control.check());
-            let _ = decode::<ClientFrame>(&bytes);
-            let _ = decode::<ServerFrame>(&bytes);
+            let _ = decode::<SessionFrame>(&bytes);
             let _ = decode::<GroupFrame>(&bytes);
         }
     }

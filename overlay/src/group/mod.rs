@@ -448,16 +448,18 @@ impl Group {
     }
 
     fn configure(&mut self, entry: &Entry) -> Result<(), Poisoned> {
-        let change = ConfChangeV2::decode(&entry.data[..]).map_err(|_| Poisoned("an unreadable configuration"))?;
+        let change =
+            ConfChangeV2::decode(&entry.data[..]).map_err(|_| Poisoned("an unreadable configuration"))?;
         if !entry.context.is_empty() {
-            let known: Members =
-                wire::decode(&entry.context).map_err(|_| Poisoned("unreadable members of a configuration"))?;
+            let known: Members = wire::decode(&entry.context)
+                .map_err(|_| Poisoned("unreadable members of a configuration"))?;
             if known.len() > 9 || change.changes.iter().any(|change| !known.contains_key(&change.node_id)) {
                 return Err(Poisoned("a configuration names members that it does not describe"));
             }
             self.members.extend(known);
         }
-        let state = self.raft.apply_conf_change(&change).map_err(|_| Poisoned("an impossible configuration"))?;
+        let state =
+            self.raft.apply_conf_change(&change).map_err(|_| Poisoned("an impossible configuration"))?;
         self.raft.store().wl().set_conf_state(state.clone());
         let stays = |id: &u64| state.voters.contains(id) || state.voters_outgoing.contains(id);
         self.members.retain(|id, _| stays(id));
@@ -470,7 +472,8 @@ impl Group {
     /// livelock elections: replication.md, Elections).
     fn set_timeout(&mut self) {
         let base = election_base(self.witness);
-        let mixed = (self.id ^ self.raft.raft.term.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        let mixed = (self.id ^ self.raft.raft.term.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            .wrapping_mul(0xff51_afd7_ed55_8ccd);
         self.raft.raft.set_randomized_election_timeout(base + (mixed >> 40) as usize % ELECTION_TICKS);
     }
 

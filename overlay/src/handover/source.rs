@@ -1,0 +1,590 @@
+//! The source's side of a handover.
+
+use std::collections::BTreeSet;
+
+use serde_bytes::ByteBuf;
+
+use crate::cx::Cx;
+use crate::hosting::Hosted;
+use crate::id::{BlobId, PeerId, RequestId};
+use crate::instance::Image;
+use crate::io::{Answer, Error, Event, HandoverReport, Lane, Output, Role};
+use crate::net::Net;
+use crate::packages::Packages;
+use crate::session::server::Parts;
+use crate::time::{Millis, Time};
+use crate::wire::{Control, Member, Members, Step};
+
+/// The target fetches and prepares the package.
+const OFFER_WITHIN: Millis = Millis::secs(30);
+/// A witness only has to say yes.
+const WITNESS_WITHIN: Millis = Millis(1500);
+/// The target fetches the image.
+const SEED_WITHIN: Millis = Millis::secs(60);
+/// The group reaches three voters.
+const JOIN_WITHIN: Millis = Millis::secs(10);
+/// The target executes what is left.
+const WARM_WITHIN: Millis = Millis::secs(10);
+/// How long leadership may be in transfer on top of four round trips, before the source goes on serving.
+const TAKE_OVER_WITHIN: Millis = Millis(50);
+/// After the target leads, its release is a formality.
+const RELEASE_WITHIN: Millis = Millis::secs(5);
+/// A sealed handover has no majority to fall back on (replication.md, Handover 5).
+const CONFIRM_WITHIN: Millis = Millis::secs(5);
+/// Attempts to transfer leadership in one handover.
+const MAX_ATTEMPTS: u32 = 20;
+/// How close to the end of the log the target must be: `Warm` within 8 entries.
+const WARM_DISTANCE: u64 = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Offer,
+    Witness,
+    /// The sandbox takes the snapshot.
+    Image,
+    Seed,
+    Join,
+    Warm,
+    TakeOver,
+    /// The target leads; it has not released us yet.
+    Release,
+    /// Sealed: the log ends here.
+    Sealing,
+    /// Sealed: the target founds the next epoch.
+    Confirm,
+}
+
+/// A handover from here.
+#[derive(Debug)]
+pub struct Source {
+    id: u64,
+    request: Option<RequestId>,
+    target: PeerId,
+    target_raft: u64,
+    witnesses: Vec<PeerId>,
+    witness: Option<(PeerId, u64)>,
+    at: At,
+    until: Time,
+    seeded: BTreeSet<PeerId>,
+    image: Option<BlobId>,
+    bytes: u64,
+    state_bytes: u64,
+    paused_at: Option<Time>,
+    pause: Millis,
+    attempts: u32,
+    /// [`TAKE_OVER_WITHIN`] and four round trips to the target.
+    slack: Millis,
+    last_warm: Option<(u64, u64)>,
+}
+
+/// How a step left the handover.
+#[derive(Debug, PartialEq)]
+pub enum Verdict {
+    /// It goes on.
+    On,
+    /// It is over and this node is out: forget the service.
+    Out {
+        /// Who serves.
+        to: PeerId,
+        /// In which epoch and term.
+        authority: (u64, u64),
+    },
+    /// It did not happen; this node serves on.
+    Aborted,
+    /// A sealed handover whose target did not confirm: serve on in this epoch.
+    Resume(u64),
+}
+
+impl Source {
+    /// Where it goes.
+    pub fn target(&self) -> PeerId {
+        self.target
+    }
+
+    /// Its step, for people and simulators.
+    pub fn step_name(&self) -> &'static str {
+        match self.at {
+            At::Offer | At::Witness => "offer",
+            At::Image | At::Seed => "seed",
+            At::Join => "join",
+            At::Warm => "warm",
+            At::TakeOver => "take-over",
+            At::Release => "release",
+            At::Sealing => "seal",
+            At::Confirm => "confirm",
+        }
+    }
+
+    /// Calls wait: the log is sealed.
+    pub fn is_sealing(&self) -> bool {
+        matches!(self.at, At::Sealing | At::Confirm)
+    }
+
+    /// When it wants to be woken.
+    pub fn timeout(&self) -> Time {
+        self.until
+    }
+}
+
+impl Hosted {
+    /// Begins to hand over to `target`. The offer goes out at once.
+    pub fn start_handover(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        packages: &Packages,
+        id: u64,
+        target: PeerId,
+        request: Option<RequestId>,
+    ) {
+        let refusal = if self.source.is_some() {
+            Some("a handover of this service is under way")
+        } else if !self.is_serving() || self.group.voters().len() != 1 {
+            Some("this node does not serve the service alone at the moment")
+        } else if target == cx.me {
+            Some("the target is this node itself")
+        } else if !net.is_connected(cx, target) {
+            Some("the target is not connected")
+        } else {
+            None
+        };
+        let known = self.package.and_then(|package| packages.get(&package));
+        let (Some(known), None) = (known, refusal) else {
+            if let Some(request) = request {
+                let reason = refusal.unwrap_or("the package is not here").to_owned();
+                cx.put(Output::Answer { request, result: Err(Error::Refused(reason)) });
+            }
+            return;
+        };
+        let round_trip =
+            Millis(net.peer(&target).and_then(|peer| peer.rtt).unwrap_or(0).div_ceil(1000).min(1000));
+        self.source = Some(Source {
+            id,
+            request,
+            target,
+            target_raft: 0,
+            witnesses: witnesses(net, target),
+            witness: None,
+            at: At::Offer,
+            until: cx.now + OFFER_WITHIN,
+            seeded: BTreeSet::new(),
+            image: None,
+            bytes: known.package.module.size,
+            state_bytes: 0,
+            paused_at: None,
+            pause: Millis(0),
+            attempts: 0,
+            slack: Millis(TAKE_OVER_WITHIN.0 + 4 * round_trip.0),
+            last_warm: None,
+        });
+        let offer = Step::Offer {
+            record: ByteBuf::from(self.record.clone()),
+            manifest: ByteBuf::from(known.json.clone()),
+            signature: ByteBuf::from(known.signature.to_vec()),
+        };
+        self.say(cx, net, target, offer);
+        self.tell(cx, "offer", "");
+    }
+
+    /// A step from the target or the witness.
+    pub fn on_source_step(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        packages: &mut Packages,
+        from: PeerId,
+        id: u64,
+        step: &Step,
+    ) -> Verdict {
+        let Some(source) = self.source.as_mut().filter(|source| source.id == id) else { return Verdict::On };
+        let is_target = from == source.target;
+        let asked = source.witnesses.last() == Some(&from);
+        match (source.at, step) {
+            (At::Offer, Step::Ready { raft_id }) if is_target => {
+                source.target_raft = *raft_id;
+                self.ask_witness(cx, net);
+            }
+            (At::Witness, Step::Ready { raft_id }) if asked && *raft_id != source.target_raft => {
+                source.witness = Some((from, *raft_id));
+                self.begin_image(cx, At::Image);
+            }
+            (At::Witness, Step::Refuse { .. }) if asked => {
+                source.witnesses.pop();
+                self.ask_witness(cx, net);
+            }
+            (At::Seed, Step::Seeded) if is_target || source.witness.is_some_and(|(w, _)| w == from) => {
+                source.seeded.insert(from);
+                if source.seeded.len() == 2 {
+                    source.at = At::Join;
+                    source.until = cx.now + JOIN_WITHIN;
+                    self.tell(cx, "join", "");
+                    self.join(cx);
+                }
+            }
+            (At::Join | At::Warm | At::TakeOver, Step::Warm { executed, configured }) if is_target => {
+                source.last_warm = Some((*executed, *configured));
+                self.try_transfer(cx);
+            }
+            (At::Release | At::TakeOver | At::Warm | At::Confirm, Step::Release { epoch, term })
+                if is_target =>
+            {
+                let authority = (*epoch, *term);
+                if authority <= (self.group.epoch(), self.group.term()) && source.at != At::Release {
+                    return Verdict::On;
+                }
+                return self.finish(cx, packages, authority, false);
+            }
+            (At::Release, _) => {}
+            (At::Confirm, Step::Refuse { .. }) if is_target => {
+                // The target says that it did not found the next epoch: nobody else serves.
+                return self.resume(cx, packages, 0);
+            }
+            (_, Step::Refuse { reason }) if is_target => {
+                let reason = format!("the target refused: {reason}");
+                return self.abort_handover(cx, net, packages, &reason);
+            }
+            _ => {}
+        }
+        Verdict::On
+    }
+
+    /// The image that [`At::Image`] or [`At::Sealing`] asked for.
+    pub fn on_handover_image(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        packages: &mut Packages,
+        image: &Image,
+    ) -> Verdict {
+        let Some(source) = self.source.as_mut() else { return Verdict::On };
+        let sealed = match source.at {
+            At::Image => false,
+            At::Sealing if image.index < self.group.committed() => {
+                // Entries were still being executed when it was taken.
+                if let Some(instance) = &mut self.instance {
+                    instance.take_image(cx);
+                }
+                return Verdict::On;
+            }
+            At::Sealing => true,
+            _ => return Verdict::On,
+        };
+        let (packed, plain) = image.pack();
+        let start = self.group.start_at(image.index);
+        let (Some(mut start), Ok(blob)) = (start, packages.add_image(&packed, source.target)) else {
+            return self.abort_handover(cx, net, packages, "the state does not fit this node's store");
+        };
+        source.image = Some(blob);
+        source.bytes += packed.len() as u64;
+        source.state_bytes = plain;
+        source.at = if sealed { At::Confirm } else { At::Seed };
+        source.until = cx.now + if sealed { CONFIRM_WITHIN } else { SEED_WITHIN };
+        if sealed {
+            start.epoch += 1;
+        }
+        let (target, witness) = (source.target, source.witness);
+        let seed = Step::Seed { image: blob, image_bytes: packed.len() as u64, start: start.clone(), sealed };
+        self.say(cx, net, target, seed);
+        if let Some((witness, _)) = witness {
+            self.say(cx, net, witness, Step::SeedWitness { start });
+        }
+        self.tell(cx, "seed", "");
+        // Panitzek: "all peers are first connected to both services".
+        if let Some(instance) = &mut self.instance {
+            let mut parts = Parts { group: &mut self.group, instance, net };
+            self.server.announce_next(cx, &mut parts, target);
+        }
+        Verdict::On
+    }
+
+    /// The group's configuration changed.
+    pub fn on_handover_configured(&mut self, cx: &mut Cx) {
+        let joined = self.group.voters().len() == 3 && !self.group.is_joint();
+        if let Some(source) = self.source.as_mut().filter(|source| source.at == At::Join && joined) {
+            source.at = At::Warm;
+            source.until = cx.now + WARM_WITHIN;
+            self.tell(cx, "warm", "");
+            self.try_transfer(cx);
+        }
+    }
+
+    /// This node leads again after the target had taken over: the target is lost.
+    pub fn on_handover_serving(&mut self, cx: &mut Cx, net: &mut Net, packages: &mut Packages) {
+        if self.source.as_ref().is_some_and(|source| source.at == At::Release) {
+            self.abort_handover(cx, net, packages, "the target took over and was lost");
+        }
+    }
+
+    /// Somebody else leads now.
+    pub fn on_handover_led(&mut self, cx: &mut Cx, leader: PeerId) {
+        let Some(source) = &mut self.source else { return };
+        source.pause = source.paused_at.map_or(Millis(0), |at| cx.now.since(at));
+        source.at = At::Release;
+        source.until = cx.now + RELEASE_WITHIN;
+        source.target = leader;
+        self.tell(cx, "release", "");
+    }
+
+    /// Time passes.
+    pub fn handle_handover_timeout(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        packages: &mut Packages,
+    ) -> Verdict {
+        let Some(source) = self.source.as_mut() else { return Verdict::On };
+        if source.at == At::Join {
+            self.join(cx);
+        }
+        let Some(source) = self.source.as_mut().filter(|source| source.until <= cx.now) else {
+            return Verdict::On;
+        };
+        match source.at {
+            At::Offer => {
+                self.abort_handover(cx, net, packages, "the target did not prepare the service in time")
+            }
+            At::Witness => {
+                source.witnesses.pop();
+                self.ask_witness(cx, net);
+                Verdict::On
+            }
+            At::Image | At::Seed => {
+                self.abort_handover(cx, net, packages, "the target did not take the state in time")
+            }
+            At::Join => self.abort_handover(cx, net, packages, "the group could not be widened in time"),
+            At::Warm => self.abort_handover(cx, net, packages, "the target did not catch up in time"),
+            At::TakeOver => {
+                // replication.md, Handover 3: no leader in time, S serves on; then it is tried again.
+                self.group.abort_transfer();
+                source.paused_at = None;
+                source.attempts += 1;
+                if source.attempts >= MAX_ATTEMPTS {
+                    return self.abort_handover(cx, net, packages, "the target did not take over in time");
+                }
+                source.at = At::Warm;
+                source.until = cx.now + WARM_WITHIN;
+                source.last_warm = None;
+                Verdict::On
+            }
+            At::Release => {
+                let authority = (self.group.epoch(), self.group.term());
+                match self.group.leader().map(|member| member.peer) {
+                    // It leads and serves. That it has not narrowed the group yet is its to do; we stay a voter.
+                    Some(leader) if leader == source.target => self.report_handover(cx, authority, false),
+                    _ => {}
+                }
+                if let Some(source) = &mut self.source {
+                    source.until = cx.now + RELEASE_WITHIN;
+                }
+                Verdict::On
+            }
+            At::Sealing => self.abort_handover(cx, net, packages, "the log could not be sealed in time"),
+            At::Confirm => self.resume(cx, packages, 2),
+        }
+    }
+
+    /// A peer is gone.
+    pub fn on_handover_unreachable(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        packages: &mut Packages,
+        peer: PeerId,
+    ) -> Verdict {
+        let Some(source) = self.source.as_mut() else { return Verdict::On };
+        match source.at {
+            At::Offer | At::Witness | At::Image | At::Seed | At::Join | At::Warm if peer == source.target => {
+                self.abort_handover(cx, net, packages, "the target is gone")
+            }
+            At::Witness if source.witnesses.last() == Some(&peer) => {
+                source.witnesses.pop();
+                self.ask_witness(cx, net);
+                Verdict::On
+            }
+            At::Seed if source.witness.is_some_and(|(witness, _)| witness == peer) => {
+                self.abort_handover(cx, net, packages, "the witness is gone")
+            }
+            _ => Verdict::On,
+        }
+    }
+
+    /// Gives up: the target and the witness are told, the group goes back to one voter (`settle`).
+    pub fn abort_handover(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        packages: &mut Packages,
+        reason: &str,
+    ) -> Verdict {
+        let Some(source) = self.source.take() else { return Verdict::On };
+        if self.group.is_transferring() {
+            self.group.abort_transfer();
+        }
+        if let Some(image) = source.image {
+            packages.remove_image(image);
+        }
+        let others = [Some(source.target), source.witness.map(|(peer, _)| peer)];
+        for peer in others.into_iter().flatten() {
+            let step = Step::Refuse { reason: reason.to_owned() };
+            let message = Control::Handover { service: self.service, id: source.id, step };
+            net.send(cx, peer, Lane::Control, &message);
+        }
+        let (from, to) = (cx.me.to_string(), source.target.to_string());
+        let (service, step, reason) = (self.name.clone(), "aborted".to_owned(), reason.to_owned());
+        cx.event(Event::Handover { service, from, to, step, reason: reason.clone() });
+        if let Some(request) = source.request {
+            cx.put(Output::Answer { request, result: Err(Error::Refused(reason)) });
+        }
+        Verdict::Aborted
+    }
+
+    fn ask_witness(&mut self, cx: &mut Cx, net: &mut Net) {
+        let name = self.name.chars().take(128).collect::<String>();
+        while let Some(source) = &mut self.source {
+            let Some(peer) = source.witnesses.last().copied() else {
+                // replication.md, Handover 5: no third peer can be reached.
+                self.begin_image(cx, At::Sealing);
+                return;
+            };
+            source.at = At::Witness;
+            source.until = cx.now + WITNESS_WITHIN;
+            let id = source.id;
+            let ask = Control::Handover {
+                service: self.service,
+                id,
+                step: Step::AskWitness { name: name.clone() },
+            };
+            if net.send(cx, peer, Lane::Control, &ask) {
+                return;
+            }
+            source.witnesses.pop();
+        }
+    }
+
+    fn begin_image(&mut self, cx: &mut Cx, at: At) {
+        let (Some(source), Some(instance)) = (&mut self.source, &mut self.instance) else { return };
+        source.at = at;
+        source.until = cx.now + SEED_WITHIN;
+        if at == At::Sealing {
+            source.paused_at = Some(cx.now);
+        }
+        instance.take_image(cx);
+    }
+
+    fn join(&mut self, cx: &mut Cx) {
+        let Some(source) = &self.source else { return };
+        let Some((witness, witness_raft)) = source.witness else { return };
+        if self.group.voters().len() == 1 {
+            let wanted = Members::from([
+                (self.group.id(), Member { peer: cx.me, witness: false }),
+                (source.target_raft, Member { peer: source.target, witness: false }),
+                (witness_raft, Member { peer: witness, witness: true }),
+            ]);
+            self.group.change(&wanted);
+        }
+    }
+
+    /// Transfers leadership once the target has applied the configuration and is close to the end of the log.
+    fn try_transfer(&mut self, cx: &mut Cx) {
+        let Some(source) = self.source.as_mut().filter(|source| source.at == At::Warm) else { return };
+        let Some((executed, configured)) = source.last_warm else { return };
+        let close = self.group.committed().saturating_sub(executed) <= WARM_DISTANCE;
+        if configured >= self.group.configured() && close && self.group.has_caught_up(source.target_raft) {
+            source.at = At::TakeOver;
+            source.paused_at = Some(cx.now);
+            // Each failed attempt may take longer: the machine or the path is slow.
+            source.until = cx.now + Millis(source.slack.0 << source.attempts.min(4));
+            self.group.transfer_to(source.target_raft);
+            self.tell(cx, "take-over", "");
+        }
+    }
+
+    fn finish(
+        &mut self,
+        cx: &mut Cx,
+        packages: &mut Packages,
+        authority: (u64, u64),
+        uncertain: bool,
+    ) -> Verdict {
+        self.report_handover(cx, authority, uncertain);
+        let Some(source) = self.source.take() else { return Verdict::On };
+        if let Some(image) = source.image {
+            packages.remove_image(image);
+        }
+        Verdict::Out { to: source.target, authority }
+    }
+
+    /// Serves on after a sealed handover that was not confirmed, `ahead` epochs further (zero: the same epoch).
+    fn resume(&mut self, cx: &mut Cx, packages: &mut Packages, ahead: u64) -> Verdict {
+        let authority = (self.group.epoch() + ahead, self.group.term());
+        self.report_handover(cx, authority, true);
+        if let Some(image) = self.source.take().and_then(|source| source.image) {
+            packages.remove_image(image);
+        }
+        if ahead == 0 {
+            return Verdict::Aborted;
+        }
+        Verdict::Resume(self.group.epoch() + ahead)
+    }
+
+    /// Answers the command, once.
+    fn report_handover(&mut self, cx: &mut Cx, authority: (u64, u64), uncertain: bool) {
+        let Some(source) = self.source.as_mut() else { return };
+        if source.at == At::Confirm {
+            source.pause = source.paused_at.map_or(Millis(0), |at| cx.now.since(at));
+        }
+        let report = HandoverReport {
+            service: self.name.clone(),
+            from: cx.me.to_string(),
+            to: source.target.to_string(),
+            witness: source.witness.map(|(peer, _)| peer.to_string()),
+            term: authority.1,
+            pause_ms: source.pause.0,
+            bytes: source.bytes,
+            state_bytes: source.state_bytes,
+            uncertain,
+        };
+        if let Some(request) = source.request.take() {
+            cx.put(Output::Answer { request, result: Ok(Answer::Handover(report)) });
+        }
+        self.tell(cx, "done", "");
+    }
+
+    fn say(&self, cx: &mut Cx, net: &mut Net, to: PeerId, step: Step) {
+        if let Some(source) = &self.source {
+            net.send(
+                cx,
+                to,
+                Lane::Control,
+                &Control::Handover { service: self.service, id: source.id, step },
+            );
+        }
+    }
+
+    fn tell(&self, cx: &mut Cx, step: &str, reason: &str) {
+        if let Some(source) = &self.source {
+            cx.event(Event::Handover {
+                service: self.name.clone(),
+                from: cx.me.to_string(),
+                to: source.target.to_string(),
+                step: step.to_owned(),
+                reason: reason.to_owned(),
+            });
+        }
+    }
+}
+
+/// Who may be the third voter, best last: tabs, then relays; the nearest of each.
+fn witnesses(net: &Net, target: PeerId) -> Vec<PeerId> {
+    let mut found: Vec<(bool, std::cmp::Reverse<u64>, PeerId)> = net
+        .peers()
+        .filter(|(id, _)| *id != target)
+        .filter_map(|(id, peer)| {
+            let hello = peer.hello.as_ref().filter(|hello| hello.witness)?;
+            Some((hello.role == Role::Relay, std::cmp::Reverse(peer.rtt.unwrap_or(u64::MAX)), id))
+        })
+        .collect();
+    found.sort();
+    let keep = found.len().saturating_sub(6);
+    found.split_off(keep).into_iter().map(|(_, _, id)| id).collect()
+}

@@ -1,0 +1,364 @@
+//! The target's and the witness's side of a handover, before they are members of the group.
+
+use std::collections::BTreeMap;
+
+use crate::cx::Cx;
+use crate::group::Group;
+use crate::hosting::{Hosted, Incoming};
+use crate::id::{BlobId, InstanceId, PackageId, PeerId, RequestId, ServiceId};
+use crate::instance::{Image, Instance};
+use crate::io::Lane;
+use crate::net::Net;
+use crate::packages::Packages;
+use crate::time::{Millis, Time};
+use crate::wire::{Control, LogStart, Step};
+
+/// Handovers to here at once.
+pub const MAX_TARGETS: usize = 16;
+/// Groups that this node is a witness of, or is asked to be.
+pub const MAX_WITNESSED: usize = 64;
+/// A source that says nothing for this long has given up.
+const SILENCE: Millis = Millis::secs(60);
+
+#[derive(Debug)]
+enum At {
+    /// The package is fetched and compiled.
+    Prepare,
+    /// The source makes the image.
+    Wait,
+    /// The image is fetched.
+    Fetch { image: BlobId, start: LogStart, sealed: bool },
+}
+
+/// A handover to here, until the group is joined.
+#[derive(Debug)]
+pub struct Target {
+    id: u64,
+    source: PeerId,
+    name: String,
+    record: Vec<u8>,
+    package: PackageId,
+    raft_id: u64,
+    at: At,
+    until: Time,
+}
+
+/// A promise to be a witness.
+#[derive(Debug)]
+struct Promise {
+    id: u64,
+    source: PeerId,
+    name: String,
+    raft_id: u64,
+    until: Time,
+}
+
+/// All handovers to here.
+#[derive(Debug, Default)]
+pub struct Targets {
+    targets: BTreeMap<ServiceId, Target>,
+    promises: BTreeMap<ServiceId, Promise>,
+    /// Services that this node asked for: who asks, until when, whom.
+    wanted: BTreeMap<ServiceId, Wanted>,
+}
+
+/// A `host` command under way.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Its id.
+    pub request: RequestId,
+    /// Who serves now.
+    pub from: PeerId,
+    /// When it fails.
+    pub until: Time,
+}
+
+/// A state that arrived and may start here.
+pub struct Arrival {
+    /// What the instance starts from.
+    pub image: Image,
+    /// Where the log goes on.
+    pub start: LogStart,
+    /// The source is out already.
+    pub sealed: bool,
+    /// The handover.
+    pub target: Target,
+}
+
+impl Targets {
+    /// Remembers a `host` command.
+    pub fn want(&mut self, service: ServiceId, wanted: Wanted) {
+        self.wanted.insert(service, wanted);
+    }
+
+    /// Did this node ask that peer for the service.
+    pub fn wants(&self, service: &ServiceId, from: PeerId) -> bool {
+        self.wanted.get(service).is_some_and(|wanted| wanted.from == from)
+    }
+
+    /// Ends a `host` command.
+    pub fn take_wanted(&mut self, service: &ServiceId) -> Option<Wanted> {
+        self.wanted.remove(service)
+    }
+
+    /// `host` commands that took too long.
+    pub fn late_wanted(&mut self, now: Time) -> Vec<(ServiceId, Wanted)> {
+        let late: Vec<_> =
+            self.wanted.iter().filter(|(_, wanted)| wanted.until <= now).map(|(id, _)| *id).collect();
+        late.into_iter().filter_map(|id| Some((id, self.wanted.remove(&id)?))).collect()
+    }
+
+    /// Handovers to here that are under way: service and package.
+    pub fn coming(&self) -> impl Iterator<Item = (&ServiceId, PackageId)> {
+        self.targets.iter().map(|(service, target)| (service, target.package))
+    }
+
+    /// Takes an offer that was found good: prepares the package.
+    #[allow(clippy::too_many_arguments)]
+    pub fn accept(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        packages: &mut Packages,
+        service: ServiceId,
+        id: u64,
+        source: PeerId,
+        package: PackageId,
+        record: Vec<u8>,
+    ) {
+        let name = packages.get(&package).map(|known| known.package.full_name()).unwrap_or_default();
+        let raft_id = cx.random_id();
+        let until = cx.now + SILENCE;
+        let target = Target { id, source, name, record, package, raft_id, at: At::Prepare, until };
+        self.targets.insert(service, target);
+        packages.prepare(cx, net, package, &[source]);
+    }
+
+    /// Promises to be a witness.
+    pub fn promise(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        service: ServiceId,
+        id: u64,
+        source: PeerId,
+        name: String,
+    ) {
+        let raft_id = cx.random_id();
+        self.promises.insert(service, Promise { id, source, name, raft_id, until: cx.now + SILENCE });
+        say(cx, net, service, source, id, Step::Ready { raft_id });
+    }
+
+    /// Promises and handovers under way.
+    pub fn promised(&self) -> usize {
+        self.promises.len()
+    }
+
+    /// Handovers to here.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// The package was prepared, or was not.
+    pub fn on_prepared(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        package: PackageId,
+        result: &Result<(), String>,
+    ) {
+        let waiting = |target: &Target| target.package == package && matches!(target.at, At::Prepare);
+        let services: Vec<ServiceId> =
+            self.targets.iter().filter(|(_, target)| waiting(target)).map(|(id, _)| *id).collect();
+        for service in services {
+            match result {
+                Ok(()) => {
+                    if let Some(target) = self.targets.get_mut(&service) {
+                        target.at = At::Wait;
+                        target.until = cx.now + SILENCE;
+                        say(
+                            cx,
+                            net,
+                            service,
+                            target.source,
+                            target.id,
+                            Step::Ready { raft_id: target.raft_id },
+                        );
+                    }
+                }
+                Err(reason) => self.refuse(cx, net, service, reason),
+            }
+        }
+    }
+
+    /// The source says where the state is.
+    #[allow(clippy::too_many_arguments)]
+    pub fn on_seed(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        packages: &mut Packages,
+        service: ServiceId,
+        from: PeerId,
+        id: u64,
+        (image, image_bytes): (BlobId, u64),
+        (start, sealed): (LogStart, bool),
+    ) {
+        let Some(target) = self.targets.get_mut(&service).filter(|t| t.source == from && t.id == id) else {
+            return;
+        };
+        if !matches!(target.at, At::Wait) {
+            return;
+        }
+        let Some(known) = packages.get(&target.package) else { return };
+        let cap = image_cap(
+            known.package.manifest.requires.memory_mib,
+            known.package.manifest.requires.storage_mib,
+        );
+        if image_bytes > cap {
+            let reason = format!("the state has {image_bytes} bytes, more than the manifest allows");
+            return self.refuse(cx, net, service, &reason);
+        }
+        target.at = At::Fetch { image, start, sealed };
+        target.until = cx.now + SILENCE;
+        packages.fetch_image(cx, net, image, image_bytes, from);
+    }
+
+    /// An image came, or did not. Gives the handover that it is for.
+    pub fn on_blob(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        packages: &Packages,
+        blob: BlobId,
+        result: &Result<Vec<u8>, String>,
+    ) -> Option<(ServiceId, Arrival)> {
+        let fetches = |target: &Target| matches!(target.at, At::Fetch { image, .. } if image == blob);
+        let service = self.targets.iter().find(|(_, target)| fetches(target)).map(|(id, _)| *id)?;
+        let unpacked = match result {
+            Err(reason) => Err(reason.clone()),
+            Ok(bytes) => {
+                let target = self.targets.get(&service)?;
+                let At::Fetch { start, .. } = &target.at else { return None };
+                let requires = &packages.get(&target.package)?.package.manifest.requires;
+                let mib = |mib: u32| u64::from(mib) << 20;
+                Image::unpack(bytes, start.index, mib(requires.memory_mib), mib(requires.storage_mib))
+                    .map_err(|error| error.to_string())
+            }
+        };
+        match unpacked {
+            Err(reason) => {
+                self.refuse(cx, net, service, &reason);
+                None
+            }
+            Ok(image) => {
+                let target = self.targets.remove(&service)?;
+                let At::Fetch { start, sealed, .. } = &target.at else { return None };
+                let (start, sealed) = (start.clone(), *sealed);
+                Some((service, Arrival { image, start, sealed, target }))
+            }
+        }
+    }
+
+    /// The source says where the log of a promised group starts.
+    pub fn on_seed_witness(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        service: ServiceId,
+        from: PeerId,
+        id: u64,
+        start: &LogStart,
+    ) -> Option<Hosted> {
+        self.promises.get(&service).filter(|promise| promise.source == from && promise.id == id)?;
+        let promise = self.promises.remove(&service)?;
+        let group = Group::join(cx, promise.raft_id, start, true);
+        say(cx, net, service, from, id, Step::Seeded);
+        Some(Hosted::new(cx, service, promise.name, group, None))
+    }
+
+    /// The source gave up.
+    pub fn on_refuse(&mut self, service: &ServiceId, from: PeerId, id: u64) {
+        self.targets.retain(|key, target| key != service || target.source != from || target.id != id);
+        self.promises.retain(|key, promise| key != service || promise.source != from || promise.id != id);
+    }
+
+    /// A peer is gone.
+    pub fn on_unreachable(&mut self, peer: PeerId) {
+        // A sealed target goes on with what it has; it fetches from nobody else.
+        self.targets.retain(|_, target| target.source != peer);
+        self.promises.retain(|_, promise| promise.source != peer);
+    }
+
+    /// Time passes.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.targets.retain(|_, target| target.until > now);
+        self.promises.retain(|_, promise| promise.until > now);
+    }
+
+    /// When [`Targets::handle_timeout`] wants to be called.
+    pub fn timeout(&self) -> Option<Time> {
+        let targets = self.targets.values().map(|target| target.until);
+        let promises = self.promises.values().map(|promise| promise.until);
+        targets.chain(promises).chain(self.wanted.values().map(|wanted| wanted.until)).min()
+    }
+
+    fn refuse(&mut self, cx: &mut Cx, net: &mut Net, service: ServiceId, reason: &str) {
+        if let Some(target) = self.targets.remove(&service) {
+            let reason = reason.chars().take(400).collect();
+            say(cx, net, service, target.source, target.id, Step::Refuse { reason });
+        }
+    }
+}
+
+impl Arrival {
+    /// Makes the group and the instance. The source is told once the instance runs ([`Hosted::on_instance_ready`]).
+    pub fn start(self, cx: &mut Cx, packages: &Packages, service: ServiceId, instance: InstanceId) -> Hosted {
+        let Arrival { image, start, sealed, target } = self;
+        let executed = image.index;
+        let instance = Instance::new(cx, instance, target.package, executed, Some(image));
+        let group = if sealed {
+            Group::found(cx, start.epoch, start.index, start.term)
+        } else {
+            Group::join(cx, target.raft_id, &start, false)
+        };
+        let mut hosted = Hosted::new(cx, service, target.name, group, Some(instance));
+        hosted.record = target.record;
+        hosted.package = Some(target.package);
+        hosted.incoming = Some(Incoming { id: target.id, source: target.source });
+        if let Some(known) = packages.get(&target.package) {
+            hosted.memory_mib = known.package.manifest.requires.memory_mib;
+            hosted.storage_mib = known.package.manifest.requires.storage_mib;
+        }
+        hosted
+    }
+}
+
+impl Hosted {
+    /// The module runs: the source may go on.
+    pub fn on_instance_ready(&mut self, cx: &mut Cx, net: &mut Net) {
+        if let Some(incoming) = self.incoming.filter(|_| !self.group.leads()) {
+            say(cx, net, self.service, incoming.source, incoming.id, Step::Seeded);
+        }
+    }
+
+    /// This node serves alone: source and witness are out. `former` are the peers that were members.
+    pub fn release_others(&mut self, cx: &mut Cx, net: &mut Net, former: impl IntoIterator<Item = PeerId>) {
+        let id = self.incoming.map_or(0, |incoming| incoming.id);
+        let step = Step::Release { epoch: self.group.epoch(), term: self.group.term() };
+        for peer in former {
+            if peer != cx.me {
+                say(cx, net, self.service, peer, id, step.clone());
+            }
+        }
+    }
+}
+
+/// The most bytes of a packed image: lz4 can grow what it cannot compress by less than one percent.
+fn image_cap(memory_mib: u32, storage_mib: u32) -> u64 {
+    (u64::from(memory_mib) + u64::from(storage_mib) + 65) << 20
+}
+
+fn say(cx: &mut Cx, net: &mut Net, service: ServiceId, to: PeerId, id: u64, step: Step) {
+    net.send_or_dial(cx, to, Lane::Control, &Control::Handover { service, id, step });
+}

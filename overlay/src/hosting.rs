@@ -1,0 +1,341 @@
+//! A service that this node takes part in serving: its group, its instance, its sessions.
+//!
+//! Invariants: H1 and H5, only the leader of a group sends, and only what is in the replicated outbox; H6, a leader
+//! that holds no handover brings its group back to one voter, itself.
+
+use crate::cx::Cx;
+use crate::group::{Group, GuardError};
+use crate::handover::source::Source;
+use crate::id::{PackageId, PeerId, ServiceId};
+use crate::instance::{Image, Instance};
+use crate::io::{Event, HostedInfo, Lane};
+use crate::net::Net;
+use crate::session::server::{post, Parts, Server};
+use crate::time::Time;
+use crate::wire::{ClientFrame, Control, GroupFrame, Member, Members, ServerBody, Step};
+
+/// A group that this node takes part in as a target, until it leads alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The handover.
+    pub id: u64,
+    /// Who hands over.
+    pub source: PeerId,
+}
+
+/// What the node does after [`Hosted::pump`].
+#[derive(Debug, PartialEq)]
+pub enum Happened {
+    /// This node serves now.
+    Serving,
+    /// An image that the handover asked for.
+    Image(Image),
+    /// The configuration changed.
+    Configured,
+    /// The service cannot go on here.
+    Broken(String),
+    /// This node handed over: somebody else leads.
+    Led(PeerId),
+}
+
+/// One service.
+pub struct Hosted {
+    /// The service.
+    pub service: ServiceId,
+    /// `name@publisher`.
+    pub name: String,
+    /// The publisher's record, signed; empty for a witness.
+    pub record: Vec<u8>,
+    /// The package; a witness has none.
+    pub package: Option<PackageId>,
+    /// The group.
+    pub group: Group,
+    /// The module's state; a witness has none.
+    pub instance: Option<Instance>,
+    /// Sessions.
+    pub server: Server,
+    /// A handover from here.
+    pub source: Option<Source>,
+    /// A handover to here.
+    pub incoming: Option<Incoming>,
+    /// When the host record is to be signed anew.
+    pub renew_at: Time,
+    /// The manifest's memory limit.
+    pub memory_mib: u32,
+    /// The manifest's storage limit.
+    pub storage_mib: u32,
+    serving: bool,
+    told: Option<(u64, PeerId)>,
+    warm_sent: (u64, u64),
+    retry_transfer: Option<Time>,
+    events: u64,
+    gas: u64,
+    traps: u64,
+    /// Peers that were members; they are released when this node serves alone.
+    pub former: std::collections::BTreeSet<PeerId>,
+    /// Messages that the guard refused.
+    pub refused: u64,
+}
+
+impl Hosted {
+    /// A service whose group and instance were made.
+    pub fn new(cx: &Cx, service: ServiceId, name: String, group: Group, instance: Option<Instance>) -> Self {
+        Self {
+            service,
+            name,
+            record: Vec::new(),
+            package: None,
+            group,
+            instance,
+            server: Server::new(service),
+            source: None,
+            incoming: None,
+            renew_at: cx.now,
+            memory_mib: 0,
+            storage_mib: 0,
+            serving: false,
+            told: None,
+            warm_sent: (0, 0),
+            retry_transfer: None,
+            events: 0,
+            gas: 0,
+            traps: 0,
+            former: std::collections::BTreeSet::new(),
+            refused: 0,
+        }
+    }
+
+    /// Leads, knows what is committed, and runs the module.
+    pub fn is_serving(&self) -> bool {
+        self.group.serves() && self.instance.as_ref().is_some_and(Instance::is_ready)
+    }
+
+    /// A raft message.
+    pub fn handle_group(&mut self, from: PeerId, frame: &GroupFrame) -> Result<(), GuardError> {
+        if frame.epoch != self.group.epoch() {
+            return Err(GuardError::Stale);
+        }
+        let result = self.group.handle_message(from, &frame.message);
+        self.refused += u64::from(result.is_err());
+        result
+    }
+
+    /// A consumer's frame.
+    pub fn handle_client(&mut self, cx: &mut Cx, net: &mut Net, from: PeerId, frame: ClientFrame) {
+        let leads = self.group.leads() && self.instance.is_some();
+        let sealed = self.source.as_ref().is_some_and(|source| source.is_sealing());
+        if leads && (!self.is_serving() || self.group.is_transferring() || sealed) {
+            return self.server.hold(from, frame);
+        }
+        let Some(instance) = self.instance.as_mut().filter(|_| leads) else {
+            let leader = self.group.leader().filter(|member| !member.witness && member.peer != cx.me);
+            if let Some(leader) = leader {
+                let authority = (self.group.epoch(), self.group.term());
+                let body = ServerBody::Moved { to: Some(leader.peer) };
+                post(cx, net, self.service, (from, frame.session), authority, 0, body);
+            }
+            return;
+        };
+        let mut parts = Parts { group: &mut self.group, instance, net };
+        self.server.handle_frame(cx, &mut parts, from, frame);
+    }
+
+    /// Moves everything along that can move: raft to log, log to sandbox, outcomes to consumers.
+    pub fn pump(&mut self, cx: &mut Cx, net: &mut Net) -> Vec<Happened> {
+        let mut happened = Vec::new();
+        let progress = match self.group.drain(cx) {
+            Ok(progress) => progress,
+            Err(poisoned) => return vec![Happened::Broken(poisoned.to_string())],
+        };
+        for (peer, message) in progress.messages {
+            let frame = GroupFrame { service: self.service, epoch: self.group.epoch(), message };
+            net.send_or_dial(cx, peer, Lane::Group, &frame);
+        }
+        if progress.configured {
+            self.former.extend(
+                self.group.members().values().map(|member| member.peer).filter(|peer| *peer != cx.me),
+            );
+            happened.push(Happened::Configured);
+        }
+        if let Some(instance) = &mut self.instance {
+            for entry in progress.committed {
+                instance.enqueue(cx, entry.index, &entry.payload);
+            }
+            for (token, index) in progress.reads {
+                let mut parts = Parts { group: &mut self.group, instance, net };
+                self.server.on_read(cx, &mut parts, token, index);
+            }
+        }
+        self.report(cx, net, &mut happened);
+        self.follow_authority(cx, net, &mut happened);
+        self.settle(cx);
+        self.tell_warm(cx, net);
+        happened
+    }
+
+    fn report(&mut self, cx: &mut Cx, net: &mut Net, happened: &mut Vec<Happened>) {
+        let Some(instance) = &mut self.instance else { return };
+        let report = instance.take_report();
+        if let Some(reason) = report.broken {
+            happened.push(Happened::Broken(reason));
+        }
+        if let Some(image) = report.image {
+            happened.push(Happened::Image(image));
+        }
+        self.events += report.notes.events;
+        self.gas += report.notes.gas;
+        self.traps += report.notes.traps;
+        for (level, text) in report.notes.logs {
+            cx.event(Event::Log { service: self.name.clone(), level, text });
+        }
+        if !self.serving || !self.group.leads() {
+            return;
+        }
+        let mut parts = Parts { group: &mut self.group, instance, net };
+        self.server.on_executed(cx, &mut parts, report.notes.touched, report.notes.gone);
+        for (job, result) in report.answers {
+            self.server.on_answer(cx, &mut parts, &job, result);
+        }
+        if parts.group.voters().len() == 1 && self.source.is_none() {
+            let executed = parts.instance.executed();
+            parts.group.compact(executed);
+        }
+    }
+
+    /// Notices that this node began or ceased to serve, and tells the consumers.
+    fn follow_authority(&mut self, cx: &mut Cx, net: &mut Net, happened: &mut Vec<Happened>) {
+        let serves = self.is_serving();
+        if serves && !self.serving {
+            self.serving = true;
+            self.server.on_serving();
+            self.told = Some((self.group.term(), cx.me));
+            self.renew_at = cx.now;
+            happened.push(Happened::Serving);
+            self.announce(cx, net, cx.me);
+        }
+        if !self.group.leads() && self.instance.is_some() {
+            self.serving = false;
+            let leader = self.group.leader().filter(|member| !member.witness && member.peer != cx.me);
+            let term = self.group.term();
+            if let Some(leader) = leader.filter(|leader| self.told != Some((term, leader.peer))) {
+                let led_before = self.told.is_some();
+                self.told = Some((term, leader.peer));
+                if led_before {
+                    self.server.take_held();
+                    self.announce(cx, net, leader.peer);
+                    happened.push(Happened::Led(leader.peer));
+                }
+            }
+        }
+        if serves && !self.group.is_transferring() && !self.source.as_ref().is_some_and(|s| s.is_sealing()) {
+            for (from, frame) in self.server.take_held() {
+                self.handle_client(cx, net, from, frame);
+            }
+        }
+    }
+
+    fn announce(&mut self, cx: &mut Cx, net: &mut Net, to: PeerId) {
+        if let Some(instance) = &self.instance {
+            let (epoch, term) = (self.group.epoch(), self.group.term());
+            self.server.announce_moved(cx, instance.machine(), net, epoch, term, to);
+        }
+    }
+
+    /// H6 and H7: what a leader without a handover does with a group of several.
+    fn settle(&mut self, cx: &mut Cx) {
+        if !self.group.leads() {
+            return;
+        }
+        if self.group.is_witness() {
+            // It serves nothing: the best state holder is brought up to date and takes over.
+            let due = self.retry_transfer.is_none_or(|at| at <= cx.now);
+            if let (true, Some(id)) = (due, self.group.best_state_holder()) {
+                self.retry_transfer = Some(cx.now + crate::time::Millis(200));
+                self.group.transfer_to(id);
+            }
+        } else if self.group.is_joint() {
+            self.group.leave_joint();
+        } else if self.source.is_none() && self.group.voters().len() > 1 && self.group.serves() {
+            let alone = Members::from([(self.group.id(), Member { peer: cx.me, witness: false })]);
+            self.group.change(&alone);
+        }
+    }
+
+    /// A target tells its source how far it is.
+    fn tell_warm(&mut self, cx: &mut Cx, net: &mut Net) {
+        let (Some(incoming), Some(instance)) = (self.incoming, &self.instance) else { return };
+        let named = self.group.voters().contains(&self.group.id()) && !self.group.is_joint();
+        if self.group.leads() || !named || !instance.is_ready() {
+            return;
+        }
+        let warm = (instance.executed(), self.group.configured());
+        if warm != self.warm_sent {
+            self.warm_sent = warm;
+            let step = Step::Warm { executed: warm.0, configured: warm.1 };
+            let message = Control::Handover { service: self.service, id: incoming.id, step };
+            net.send(cx, incoming.source, Lane::Control, &message);
+        }
+    }
+
+    /// Time passes.
+    pub fn handle_timeout(&mut self, cx: &mut Cx, net: &mut Net) {
+        if self.group.timeout().is_some_and(|at| at <= cx.now) {
+            self.group.handle_timeout(cx);
+        }
+        if let Some(instance) = &mut self.instance {
+            if instance.timeout().is_some_and(|at| at <= cx.now) {
+                instance.handle_timeout(cx);
+            }
+            if self.serving && !self.group.is_transferring() {
+                let mut parts = Parts { group: &mut self.group, instance, net };
+                self.server.handle_timeout(cx, &mut parts);
+            }
+        }
+    }
+
+    /// When [`Hosted::handle_timeout`] wants to be called.
+    pub fn timeout(&self) -> Option<Time> {
+        let instance = self.instance.as_ref();
+        let serves = self.serving && !self.group.is_transferring();
+        let timer = instance.filter(|_| serves).and_then(|instance| self.server.timeout(instance));
+        let gas = instance.and_then(Instance::timeout);
+        self.group.timeout().into_iter().chain(timer).chain(gas).min()
+    }
+
+    /// Now and then: sessions whose consumers are gone.
+    pub fn sweep(&mut self, cx: &mut Cx, net: &mut Net) {
+        if let (true, Some(instance)) = (self.serving, &mut self.instance) {
+            let mut parts = Parts { group: &mut self.group, instance, net };
+            self.server.sweep(cx, &mut parts);
+        }
+    }
+
+    /// For people.
+    pub fn info(&self) -> HostedInfo {
+        let role = match &self.instance {
+            None => "witness",
+            Some(instance) if !instance.is_ready() => "joining",
+            Some(_) if self.group.leads() => "leader",
+            Some(_) => "follower",
+        };
+        HostedInfo {
+            service: self.name.clone(),
+            role: role.to_owned(),
+            epoch: self.group.epoch(),
+            term: self.group.term(),
+            sessions: self
+                .instance
+                .as_ref()
+                .map_or(0, |instance| instance.machine().sessions().count() as u32),
+            events: self.events,
+            gas: self.gas,
+            traps: self.traps,
+            members: self.group.members().values().map(|member| member.peer.to_string()).collect(),
+            handover: self
+                .source
+                .as_ref()
+                .map(|source| (source.target().to_string(), source.step_name().to_owned())),
+            memory_mib: self.memory_mib,
+        }
+    }
+}

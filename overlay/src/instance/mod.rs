@@ -1,0 +1,385 @@
+//! A hosted service's state: the machine, the module in the sandbox, and the queue between log and execution.
+//!
+//! Execution comes after commit, never before. `queued` is raft's applied index, `executed` the second cursor that
+//! gates replies, compaction and snapshots. A worker that is lost is made again from the last image and the log
+//! since (`docs/protocols/handover.md`).
+
+mod image;
+pub mod machine;
+
+use std::collections::VecDeque;
+
+use crate::cx::Cx;
+use crate::id::{InstanceId, PackageId};
+use crate::io::Output;
+use crate::sandbox::{GuestEvent, Outcome, SandboxCommand};
+use crate::time::{Millis, Time};
+use crate::wire::{self, CallResult};
+use serde_bytes::ByteBuf;
+
+pub use image::{Image, ImageError};
+use machine::{Entry, Machine, Next, Notes, SessionKey};
+
+/// Queries that wait for the sandbox; further ones are refused as overload.
+const MAX_QUERIES: usize = 256;
+/// Entries executed since the last image before a new one is taken.
+const IMAGE_EVERY_ENTRIES: usize = 2048;
+/// Bytes of entries since the last image before a new one is taken.
+const IMAGE_EVERY_BYTES: usize = 4 * 1024 * 1024;
+/// Losses of the worker within [`STRIKE_WINDOW`] after which the service is stopped here.
+const MAX_STRIKES: usize = 3;
+const STRIKE_WINDOW: Millis = Millis::secs(60);
+
+/// A query that waits.
+#[derive(Clone, Debug)]
+pub struct QueryJob {
+    /// Who asks.
+    pub key: SessionKey,
+    /// Echoed.
+    pub id: u64,
+    /// The method.
+    pub method: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What the instance has to say after an input.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What the executed entries did.
+    pub notes: Notes,
+    /// Queries that were answered.
+    pub answers: Vec<(QueryJob, CallResult)>,
+    /// A snapshot that somebody asked for.
+    pub image: Option<Image>,
+    /// The sandbox cannot hold the service any more: stop it here.
+    pub broken: Option<String>,
+}
+
+#[derive(Debug)]
+enum Work {
+    Idle,
+    /// The sandbox makes the instance.
+    Creating,
+    /// An event of the entry at this index.
+    Event(u64),
+    /// The module is being replaced for the entry at this index.
+    Upgrading(u64),
+    Query(QueryJob),
+    Snapshot,
+}
+
+/// One instance.
+pub struct Instance {
+    id: InstanceId,
+    machine: Machine,
+    work: Work,
+    run: u64,
+    executed: u64,
+    queue: VecDeque<(u64, Entry, usize)>,
+    queries: VecDeque<QueryJob>,
+    wants_image: bool,
+    /// Where a lost worker starts again, and the entries after it.
+    image: Option<Image>,
+    genesis: Machine,
+    genesis_index: u64,
+    since: Vec<(u64, Entry)>,
+    since_bytes: usize,
+    strikes: VecDeque<Time>,
+    /// Gas that this node still grants in the current second; `None` means no limit.
+    budget: Option<Budget>,
+    report: Report,
+    ready: bool,
+}
+
+#[derive(Debug)]
+struct Budget {
+    per_second: u64,
+    left: i128,
+    at: Time,
+}
+
+impl Instance {
+    /// A fresh instance of a prepared package, or one from an image. Entries up to `executed` are in it.
+    pub fn new(cx: &mut Cx, id: InstanceId, package: PackageId, executed: u64, image: Option<Image>) -> Self {
+        let genesis = Machine::new(package);
+        let machine = image.as_ref().map_or_else(|| genesis.clone(), |image| image.machine.clone());
+        let mut instance = Self {
+            id,
+            machine,
+            work: Work::Creating,
+            run: 0,
+            executed,
+            queue: VecDeque::new(),
+            queries: VecDeque::new(),
+            wants_image: false,
+            image,
+            genesis,
+            genesis_index: executed,
+            since: Vec::new(),
+            since_bytes: 0,
+            strikes: VecDeque::new(),
+            budget: None,
+            report: Report::default(),
+            ready: false,
+        };
+        instance.create(cx);
+        instance
+    }
+
+    /// Limits the gas that this node spends on the service per second. Later, never other outcomes.
+    pub fn limit_gas(&mut self, now: Time, per_second: Option<u64>) {
+        self.budget = per_second.map(|per_second| Budget { per_second, left: per_second.into(), at: now });
+    }
+
+    /// Queues a committed payload. An unreadable one is a no-op, the same on every replica.
+    pub fn enqueue(&mut self, cx: &mut Cx, index: u64, payload: &[u8]) {
+        // Leaders' first entries and configurations are empty; they only move the cursor.
+        let entry = match payload {
+            [] => Entry::Ack { key: NOBODY, ack: 0 },
+            payload => wire::decode_unbounded(payload).unwrap_or(Entry::Ack { key: NOBODY, ack: 0 }),
+        };
+        self.queue.push_back((index, entry, payload.len()));
+        self.advance(cx);
+    }
+
+    /// Runs a read-only call when its turn comes. False when too many wait.
+    pub fn query(&mut self, cx: &mut Cx, job: QueryJob) -> bool {
+        if self.queries.len() >= MAX_QUERIES {
+            return false;
+        }
+        self.queries.push_back(job);
+        self.advance(cx);
+        true
+    }
+
+    /// Takes an image at the next boundary between entries; it comes in a [`Report`].
+    pub fn take_image(&mut self, cx: &mut Cx) {
+        self.wants_image = true;
+        self.advance(cx);
+    }
+
+    /// The sandbox made the instance, or replaced its module.
+    pub fn on_created(&mut self, cx: &mut Cx) {
+        match self.work {
+            Work::Creating => {
+                self.ready = true;
+                self.work = Work::Idle;
+            }
+            Work::Upgrading(index) => {
+                let next = self.machine.upgraded();
+                self.follow(cx, index, next);
+            }
+            _ => return,
+        }
+        self.advance(cx);
+    }
+
+    /// An event or query ran.
+    pub fn on_ran(&mut self, cx: &mut Cx, run: u64, outcome: Outcome) {
+        if run != self.run {
+            return;
+        }
+        match std::mem::replace(&mut self.work, Work::Idle) {
+            Work::Event(index) => {
+                let gas = gas_of(&outcome);
+                let next = self.machine.finish(outcome);
+                self.spend(gas);
+                self.follow(cx, index, next);
+            }
+            Work::Query(job) => {
+                self.spend(gas_of(&outcome));
+                let result = match outcome {
+                    Outcome::Done { reply, .. } => CallResult::Ok(ByteBuf::from(reply)),
+                    Outcome::Failed { reply, .. } => CallResult::Failed(ByteBuf::from(reply)),
+                    Outcome::Trapped { reason } => CallResult::Trapped(reason),
+                };
+                self.report.answers.push((job, result));
+            }
+            other => self.work = other,
+        }
+        self.advance(cx);
+    }
+
+    /// A snapshot was taken.
+    pub fn on_snapshot(&mut self, cx: &mut Cx, run: u64, module: Vec<u8>) {
+        if run != self.run || !matches!(self.work, Work::Snapshot) {
+            return;
+        }
+        self.work = Work::Idle;
+        let image = Image { index: self.executed, machine: self.machine.clone(), module };
+        if self.wants_image {
+            self.wants_image = false;
+            self.report.image = Some(image.clone());
+        }
+        self.image = Some(image);
+        self.since.clear();
+        self.since_bytes = 0;
+        self.advance(cx);
+    }
+
+    /// The worker is lost: make it again from the last image and the entries since.
+    pub fn on_failed(&mut self, cx: &mut Cx, reason: String) {
+        self.strikes.push_back(cx.now);
+        self.strikes.retain(|at| cx.now.since(*at) < STRIKE_WINDOW);
+        if self.strikes.len() >= MAX_STRIKES || !self.ready {
+            self.report.broken = Some(reason);
+            self.work = Work::Creating;
+            self.ready = false;
+            return;
+        }
+        if let Work::Event(index) | Work::Upgrading(index) = self.work {
+            // The entry under way is in `since` already: it begins again from the restored state.
+            debug_assert_eq!(self.since.last().map(|(last, _)| *last), Some(index));
+        }
+        let base = self.image.as_ref();
+        self.machine = base.map_or_else(|| self.genesis.clone(), |image| image.machine.clone());
+        self.executed = base.map_or(self.genesis_index, |image| image.index);
+        for (index, entry) in std::mem::take(&mut self.since).into_iter().rev() {
+            self.queue.push_front((index, entry, 0));
+        }
+        self.since_bytes = 0;
+        self.ready = false;
+        self.work = Work::Creating;
+        self.create(cx);
+    }
+
+    /// Goes on when the gas of a new second allows it.
+    pub fn handle_timeout(&mut self, cx: &mut Cx) {
+        self.advance(cx);
+    }
+
+    /// When [`Instance::handle_timeout`] wants to be called.
+    pub fn timeout(&self) -> Option<Time> {
+        let budget = self.budget.as_ref().filter(|budget| budget.left <= 0)?;
+        let waits = matches!(self.work, Work::Idle) && !(self.queue.is_empty() && self.queries.is_empty());
+        let missing = budget.left.unsigned_abs() * 1000 / u128::from(budget.per_second.max(1)) + 1;
+        waits.then(|| budget.at + Millis(u64::try_from(missing).unwrap_or(1000).clamp(1, 1000)))
+    }
+
+    /// What happened since the last call.
+    pub fn take_report(&mut self) -> Report {
+        let mut report = std::mem::take(&mut self.report);
+        if !matches!(self.work, Work::Event(_) | Work::Upgrading(_)) {
+            report.notes = self.machine.take_notes();
+        }
+        report
+    }
+
+    /// This instance's id in the sandbox.
+    pub fn id(&self) -> InstanceId {
+        self.id
+    }
+
+    /// Is the module running.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Index of the last executed entry.
+    pub fn executed(&self) -> u64 {
+        self.executed
+    }
+
+    /// Committed entries that wait.
+    pub fn backlog(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The machine, as of [`Instance::executed`] and perhaps an entry under way.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Makes the sandbox forget the instance.
+    pub fn stop(&self, cx: &mut Cx) {
+        cx.put(Output::Sandbox(SandboxCommand::Stop { instance: self.id }));
+    }
+
+    fn create(&mut self, cx: &mut Cx) {
+        let restore = self.image.as_ref().map(|image| image.module.clone());
+        let package = self.machine.package;
+        cx.put(Output::Sandbox(SandboxCommand::Create { instance: self.id, package, restore }));
+    }
+
+    fn advance(&mut self, cx: &mut Cx) {
+        while self.ready && matches!(self.work, Work::Idle) {
+            if self.wants_image || self.is_image_due() {
+                self.run += 1;
+                self.work = Work::Snapshot;
+                let command = SandboxCommand::Snapshot { instance: self.id, run: self.run };
+                cx.put(Output::Sandbox(command));
+            } else if !self.has_gas(cx.now) {
+                return;
+            } else if self.run % 8 == 7 && !self.queries.is_empty() || self.queue.is_empty() {
+                // Queries take turns with entries, so that neither starves.
+                let Some(job) = self.queries.pop_front() else { return };
+                match self.machine.query(job.key, &job.method, &job.body, self.executed) {
+                    Some(event) => {
+                        self.work = Work::Query(job);
+                        self.start(cx, event);
+                    }
+                    None => {
+                        let result = CallResult::Trapped("no such session".to_owned());
+                        self.report.answers.push((job, result));
+                    }
+                }
+            } else if let Some((index, entry, bytes)) = self.queue.pop_front() {
+                self.since.push((index, entry.clone()));
+                self.since_bytes += bytes;
+                let next = self.machine.begin(index, entry);
+                self.follow(cx, index, next);
+            }
+        }
+    }
+
+    fn follow(&mut self, cx: &mut Cx, index: u64, next: Next) {
+        match next {
+            Next::Run(event) => {
+                self.work = Work::Event(index);
+                self.start(cx, event);
+            }
+            Next::Upgrade(package) => {
+                self.work = Work::Upgrading(index);
+                cx.put(Output::Sandbox(SandboxCommand::Upgrade { instance: self.id, package }));
+            }
+            Next::Done => {
+                self.work = Work::Idle;
+                self.executed = index;
+            }
+        }
+    }
+
+    fn start(&mut self, cx: &mut Cx, event: GuestEvent) {
+        self.run += 1;
+        cx.put(Output::Sandbox(SandboxCommand::Run { instance: self.id, run: self.run, event }));
+    }
+
+    fn is_image_due(&self) -> bool {
+        self.since.len() >= IMAGE_EVERY_ENTRIES || self.since_bytes >= IMAGE_EVERY_BYTES
+    }
+
+    fn has_gas(&mut self, now: Time) -> bool {
+        let Some(budget) = &mut self.budget else { return true };
+        let per_second = i128::from(budget.per_second);
+        let earned = per_second * i128::from(now.since(budget.at).0) / 1000;
+        budget.left = (budget.left + earned).min(per_second);
+        budget.at = now;
+        budget.left > 0
+    }
+
+    fn spend(&mut self, gas: u64) {
+        if let Some(budget) = &mut self.budget {
+            budget.left -= i128::from(gas);
+        }
+    }
+}
+
+const NOBODY: SessionKey = (crate::id::PeerId([0; 32]), crate::id::SessionId(0));
+
+fn gas_of(outcome: &Outcome) -> u64 {
+    match outcome {
+        Outcome::Done { gas, .. } | Outcome::Failed { gas, .. } => *gas,
+        Outcome::Trapped { .. } => 0,
+    }
+}

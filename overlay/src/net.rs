@@ -1,0 +1,210 @@
+//! Connections to other peers: who they are, how they are reached, and sending to them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+
+use crate::cx::Cx;
+use crate::id::PeerId;
+use crate::io::{Event, Lane, Output, Path, PeerInfo, Role};
+use crate::time::{Millis, Time};
+use crate::wire::{self, Hello};
+
+/// Connected peers that a node keeps state for; further ones are hung up.
+pub const MAX_PEERS: usize = 16_384;
+/// Peers that are being dialled at once.
+const MAX_DIALS: usize = 64;
+/// Frames that wait for one dial.
+const MAX_WAITING: usize = 64;
+/// A dial that says nothing for this long has failed.
+const DIAL_TIMEOUT: Millis = Millis::secs(15);
+/// After a failed dial the same peer is not dialled for this long.
+const REDIAL_AFTER: Millis = Millis(1000);
+
+/// A connected peer.
+#[derive(Debug)]
+pub struct Peer {
+    /// How it is reached.
+    pub path: Path,
+    /// Microseconds.
+    pub rtt: Option<u64>,
+    /// What it said of itself.
+    pub hello: Option<Hello>,
+    /// Since when.
+    pub since: Time,
+}
+
+#[derive(Debug)]
+struct Dial {
+    since: Time,
+    waiting: VecDeque<(Lane, Vec<u8>)>,
+}
+
+/// All connections of a node.
+#[derive(Debug, Default)]
+pub struct Net {
+    peers: BTreeMap<PeerId, Peer>,
+    dials: BTreeMap<PeerId, Dial>,
+    failed: BTreeMap<PeerId, Time>,
+    hints: BTreeMap<PeerId, Vec<String>>,
+    loopback: VecDeque<(Lane, Vec<u8>)>,
+}
+
+impl Net {
+    /// Sends to a connected peer, or to this node itself; false when it is not connected.
+    pub fn send<T: Serialize>(&mut self, cx: &mut Cx, peer: PeerId, lane: Lane, message: &T) -> bool {
+        let frame = wire::encode(message);
+        self.send_frame(cx, peer, lane, frame)
+    }
+
+    /// Like [`Net::send`] for an encoded message.
+    pub fn send_frame(&mut self, cx: &mut Cx, peer: PeerId, lane: Lane, frame: Vec<u8>) -> bool {
+        debug_assert!(frame.len() <= crate::io::MAX_FRAME);
+        if peer == cx.me {
+            self.loopback.push_back((lane, frame));
+            return true;
+        }
+        let connected = self.peers.contains_key(&peer);
+        if connected {
+            cx.put(Output::Send { peer, lane, frame });
+        }
+        connected
+    }
+
+    /// Sends now or after connecting; false when that is known to fail.
+    pub fn send_or_dial<T: Serialize>(&mut self, cx: &mut Cx, peer: PeerId, lane: Lane, message: &T) -> bool {
+        let frame = wire::encode(message);
+        if peer == cx.me || self.peers.contains_key(&peer) {
+            return self.send_frame(cx, peer, lane, frame);
+        }
+        if !self.connect(cx, peer) {
+            return false;
+        }
+        if let Some(dial) = self.dials.get_mut(&peer).filter(|dial| dial.waiting.len() < MAX_WAITING) {
+            dial.waiting.push_back((lane, frame));
+        }
+        true
+    }
+
+    /// Is connected, or will be; false when that is known to fail.
+    pub fn connect(&mut self, cx: &mut Cx, peer: PeerId) -> bool {
+        if peer == cx.me || self.peers.contains_key(&peer) || self.dials.contains_key(&peer) {
+            return true;
+        }
+        let tired = self.failed.get(&peer).is_some_and(|at| cx.now.since(*at) < REDIAL_AFTER);
+        if tired || self.dials.len() >= MAX_DIALS {
+            return false;
+        }
+        self.dials.insert(peer, Dial { since: cx.now, waiting: VecDeque::new() });
+        let hints = self.hints.get(&peer).cloned().unwrap_or_default();
+        cx.put(Output::Dial { peer, hints });
+        true
+    }
+
+    /// Somebody claims that a peer can be reached there.
+    pub fn hint(&mut self, peer: PeerId, addresses: Vec<String>) {
+        if self.hints.len() >= 1024 {
+            self.hints.pop_first();
+        }
+        self.hints.insert(peer, addresses);
+    }
+
+    /// The driver is connected to a peer. True when it is new.
+    pub fn on_connected(&mut self, cx: &mut Cx, peer: PeerId, path: Path) -> bool {
+        self.failed.remove(&peer);
+        let waiting = self.dials.remove(&peer).map(|dial| dial.waiting).unwrap_or_default();
+        let new = !self.peers.contains_key(&peer);
+        if new && self.peers.len() >= MAX_PEERS {
+            cx.put(Output::Hangup { peer });
+            return false;
+        }
+        let since = cx.now;
+        self.peers.entry(peer).or_insert(Peer { path, rtt: None, hello: None, since }).path = path;
+        for (lane, frame) in waiting {
+            cx.put(Output::Send { peer, lane, frame });
+        }
+        cx.event(Event::Peer { id: peer.to_string(), connected: true });
+        new
+    }
+
+    /// A peer is gone.
+    pub fn on_disconnected(&mut self, cx: &mut Cx, peer: PeerId) -> bool {
+        let known = self.peers.remove(&peer).is_some();
+        if known {
+            cx.event(Event::Peer { id: peer.to_string(), connected: false });
+        }
+        known
+    }
+
+    /// A dial failed. True when one was under way.
+    pub fn on_dial_failed(&mut self, now: Time, peer: PeerId) -> bool {
+        if self.failed.len() >= 1024 {
+            self.failed.pop_first();
+        }
+        self.failed.insert(peer, now);
+        self.dials.remove(&peer).is_some()
+    }
+
+    /// Dials that have taken too long; they count as failed.
+    pub fn late_dials(&mut self, now: Time) -> Vec<PeerId> {
+        let late = self.dials.iter().filter(|(_, dial)| now.since(dial.since) >= DIAL_TIMEOUT);
+        late.map(|(peer, _)| *peer).collect()
+    }
+
+    /// Frames that this node sent to itself.
+    pub fn poll_loopback(&mut self) -> Option<(Lane, Vec<u8>)> {
+        self.loopback.pop_front()
+    }
+
+    /// A connected peer.
+    pub fn peer(&self, peer: &PeerId) -> Option<&Peer> {
+        self.peers.get(peer)
+    }
+
+    /// A connected peer, to be changed.
+    pub fn peer_mut(&mut self, peer: &PeerId) -> Option<&mut Peer> {
+        self.peers.get_mut(peer)
+    }
+
+    /// Is connected (a node is connected to itself).
+    pub fn is_connected(&self, cx: &Cx, peer: PeerId) -> bool {
+        peer == cx.me || self.peers.contains_key(&peer)
+    }
+
+    /// All connected peers.
+    pub fn peers(&self) -> impl Iterator<Item = (PeerId, &Peer)> {
+        self.peers.iter().map(|(id, peer)| (*id, peer))
+    }
+
+    /// Connected peers of a role that have greeted.
+    pub fn of_role(&self, role: Role) -> impl Iterator<Item = PeerId> + '_ {
+        let has = move |peer: &Peer| peer.hello.as_ref().is_some_and(|hello| hello.role == role);
+        self.peers.iter().filter(move |(_, peer)| has(peer)).map(|(id, _)| *id)
+    }
+
+    /// Dials under way.
+    pub fn dialling(&self) -> usize {
+        self.dials.len()
+    }
+
+    /// Peers for people.
+    pub fn infos(&self) -> Vec<PeerInfo> {
+        let info = |(id, peer): (&PeerId, &Peer)| {
+            let hello = peer.hello.as_ref();
+            let role = hello.map_or("unknown", |hello| match hello.role {
+                Role::Tab => "tab",
+                Role::Relay => "relay",
+            });
+            PeerInfo {
+                id: id.to_string(),
+                name: hello.map(|hello| hello.name.clone()).unwrap_or_default(),
+                role: role.to_owned(),
+                path: peer.path,
+                rtt_ms: peer.rtt.map(|micros| micros as f64 / 1000.0),
+                volunteer: hello.is_some_and(|hello| hello.volunteer),
+                hosting: hello.map(|hello| hello.hosting.clone()).unwrap_or_default(),
+            }
+        };
+        self.peers.iter().map(info).collect()
+    }
+}

@@ -1,0 +1,314 @@
+//! Packages that this node knows, fetches, prepares and gives to others; state images for handovers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cx::{Cx, Signal};
+use crate::id::{BlobId, PackageId, PeerId};
+use crate::io::{Lane, Output};
+use crate::manifest::{self, Package, Signature};
+use crate::net::Net;
+use crate::sandbox::SandboxCommand;
+use crate::time::{Millis, Time};
+use crate::transfer::{BulkMessage, ChunkStore, Fetch, FetchEvent, Sharing};
+use crate::wire::Control;
+
+/// Chunks that a node keeps in memory, in bytes.
+const STORE: u64 = 512 * 1024 * 1024;
+/// Manifests that a node keeps.
+const MAX_KNOWN: usize = 1024;
+/// Blobs that are fetched at once.
+const MAX_FETCHES: usize = 32;
+/// How long one peer may take to give a manifest before the next is asked.
+const MANIFEST_TIMEOUT: Millis = Millis::secs(3);
+
+/// A signed manifest.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Canonical JSON.
+    pub json: Vec<u8>,
+    /// The publisher's.
+    pub signature: Signature,
+    /// What it says.
+    pub package: Package,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Preparation {
+    /// The module is on its way.
+    Fetching(BlobId),
+    /// The sandbox inspects and compiles it.
+    Compiling,
+    Ready,
+}
+
+#[derive(Debug)]
+struct Asking {
+    providers: Vec<PeerId>,
+    until: Time,
+}
+
+/// All packages of a node.
+#[derive(Debug)]
+pub struct Packages {
+    store: ChunkStore,
+    known: BTreeMap<PackageId, Known>,
+    asking: BTreeMap<PackageId, Asking>,
+    preparations: BTreeMap<PackageId, Preparation>,
+    fetches: BTreeMap<BlobId, Fetch>,
+    /// Fetches of state images: what they bring is not given to others.
+    private: BTreeSet<BlobId>,
+    /// Who may read a private blob.
+    readers: BTreeMap<BlobId, BTreeSet<PeerId>>,
+}
+
+impl Packages {
+    /// None yet.
+    pub fn new() -> Self {
+        Self {
+            store: ChunkStore::new(STORE),
+            known: BTreeMap::new(),
+            asking: BTreeMap::new(),
+            preparations: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            private: BTreeSet::new(),
+            readers: BTreeMap::new(),
+        }
+    }
+
+    /// A package that is known.
+    pub fn get(&self, package: &PackageId) -> Option<&Known> {
+        self.known.get(package)
+    }
+
+    /// Checks a signed manifest and keeps it.
+    pub fn learn(&mut self, cx: &mut Cx, json: &[u8], signature: &[u8]) -> Result<PackageId, String> {
+        let signature: Signature =
+            signature.try_into().map_err(|_| "the signature has the wrong size".to_owned())?;
+        let package = manifest::verify(json, &signature).map_err(|error| error.to_string())?;
+        let id = package.id;
+        if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&id) {
+            let unused = self.known.keys().find(|id| !self.preparations.contains_key(id)).copied();
+            unused.map(|id| self.known.remove(&id)).ok_or("too many packages are in use here")?;
+        }
+        self.known.insert(id, Known { json: json.to_vec(), signature, package });
+        if self.asking.remove(&id).is_some() {
+            cx.signal(Signal::Manifest(id, Ok(())));
+        }
+        Ok(id)
+    }
+
+    /// Adds a file of a package of this node's own.
+    pub fn add_file(&mut self, bytes: &[u8]) -> Result<BlobId, String> {
+        self.store.insert(bytes, Sharing::Public, true).map_err(|full| full.to_string())
+    }
+
+    /// Adds a state image that only `reader` may fetch.
+    pub fn add_image(&mut self, bytes: &[u8], reader: PeerId) -> Result<BlobId, String> {
+        let blob = self.store.insert(bytes, Sharing::Private, true).map_err(|full| full.to_string())?;
+        self.readers.entry(blob).or_default().insert(reader);
+        Ok(blob)
+    }
+
+    /// Forgets a state image.
+    pub fn remove_image(&mut self, blob: BlobId) {
+        if self.readers.remove(&blob).is_some() {
+            self.store.remove(blob);
+        }
+    }
+
+    /// Is a manifest asked for.
+    pub fn is_asked(&self, package: &PackageId) -> bool {
+        self.asking.contains_key(package)
+    }
+
+    /// Gets a manifest; ends in [`Signal::Manifest`].
+    pub fn find_manifest(&mut self, cx: &mut Cx, net: &mut Net, package: PackageId, providers: Vec<PeerId>) {
+        if self.known.contains_key(&package) {
+            cx.signal(Signal::Manifest(package, Ok(())));
+        } else {
+            self.asking.insert(package, Asking { providers, until: cx.now });
+            self.ask_next(cx, net, package);
+        }
+    }
+
+    /// Makes a known package ready to be instantiated; ends in [`Signal::Prepared`].
+    pub fn prepare(&mut self, cx: &mut Cx, net: &mut Net, package: PackageId, providers: &[PeerId]) {
+        let Some(known) = self.known.get(&package) else {
+            return cx.signal(Signal::Prepared(package, Err("its manifest is not known".to_owned())));
+        };
+        let module = known.package.module;
+        match self.preparations.get(&package) {
+            Some(Preparation::Ready) => cx.signal(Signal::Prepared(package, Ok(()))),
+            Some(Preparation::Fetching(_)) => {
+                if let Some(fetch) = self.fetches.get_mut(&module.hash) {
+                    fetch.add_providers(cx.now, providers.iter().copied());
+                }
+            }
+            Some(Preparation::Compiling) => {}
+            None if self.store.contains(module.hash) => self.compile(cx, package),
+            None => {
+                self.preparations.insert(package, Preparation::Fetching(module.hash));
+                self.fetch(cx, net, module.hash, module.size, providers);
+            }
+        }
+    }
+
+    /// Gets a blob; ends in [`Signal::Blob`].
+    pub fn fetch(&mut self, cx: &mut Cx, net: &mut Net, blob: BlobId, cap: u64, providers: &[PeerId]) {
+        if let Some(bytes) = self.store.get(blob) {
+            return cx.signal(Signal::Blob(blob, Ok(bytes)));
+        }
+        if self.fetches.len() >= MAX_FETCHES && !self.fetches.contains_key(&blob) {
+            return cx.signal(Signal::Blob(blob, Err("too many downloads are under way".to_owned())));
+        }
+        let providers: Vec<PeerId> = providers.iter().filter(|peer| **peer != cx.me).copied().collect();
+        let now = cx.now;
+        self.fetches
+            .entry(blob)
+            .and_modify(|fetch| fetch.add_providers(now, providers.iter().copied()))
+            .or_insert_with(|| Fetch::new(blob, cap, providers.iter().copied(), now));
+        self.poll_fetch(cx, net, blob);
+    }
+
+    /// Gets a state image from the peer that made it; ends in [`Signal::Blob`].
+    pub fn fetch_image(&mut self, cx: &mut Cx, net: &mut Net, blob: BlobId, cap: u64, from: PeerId) {
+        self.private.insert(blob);
+        self.fetch(cx, net, blob, cap, &[from]);
+    }
+
+    /// A frame of the bulk lane.
+    pub fn handle_bulk(&mut self, cx: &mut Cx, net: &mut Net, from: PeerId, frame: &[u8]) {
+        let Ok(message) = BulkMessage::decode(frame) else { return };
+        let readers = &self.readers;
+        let may_read = |blob| readers.get(&blob).is_some_and(|readers| readers.contains(&from));
+        if let Some(answer) = self.store.serve(&message, may_read) {
+            net.send_frame(cx, from, Lane::Bulk, answer.encode());
+            return;
+        }
+        let blob = message.blob();
+        let Some(fetch) = self.fetches.get_mut(&blob) else { return };
+        let is_list = matches!(message, BulkMessage::BlobMeta { .. });
+        fetch.on_message(cx.now, from, message);
+        if is_list {
+            fetch.fill_from(&self.store);
+        }
+        self.poll_fetch(cx, net, blob);
+    }
+
+    /// A peer has no such package.
+    pub fn on_no_package(&mut self, cx: &mut Cx, net: &mut Net, package: PackageId) {
+        if self.asking.contains_key(&package) {
+            self.ask_next(cx, net, package);
+        }
+    }
+
+    /// A peer is gone, or cannot be reached.
+    pub fn on_unreachable(&mut self, cx: &mut Cx, net: &mut Net, peer: PeerId) {
+        for blob in self.fetches.keys().copied().collect::<Vec<_>>() {
+            if let Some(fetch) = self.fetches.get_mut(&blob) {
+                fetch.on_disconnected(peer);
+            }
+            self.poll_fetch(cx, net, blob);
+        }
+    }
+
+    /// The sandbox compiled a module or refused it.
+    pub fn on_compiled(&mut self, cx: &mut Cx, package: PackageId, result: Result<(), String>) {
+        if self.preparations.get(&package) == Some(&Preparation::Compiling) {
+            match &result {
+                Ok(()) => self.preparations.insert(package, Preparation::Ready),
+                Err(_) => self.preparations.remove(&package),
+            };
+            cx.signal(Signal::Prepared(package, result));
+        }
+    }
+
+    /// A blob for [`Packages::prepare`] may have come.
+    pub fn on_blob(&mut self, cx: &mut Cx, blob: BlobId, result: &Result<Vec<u8>, String>) {
+        let waits = |preparation: &Preparation| *preparation == Preparation::Fetching(blob);
+        let packages: Vec<PackageId> =
+            self.preparations.iter().filter(|(_, state)| waits(state)).map(|(id, _)| *id).collect();
+        for package in packages {
+            match result {
+                Ok(_) => self.compile(cx, package),
+                Err(reason) => {
+                    self.preparations.remove(&package);
+                    cx.signal(Signal::Prepared(package, Err(format!("the module cannot be had: {reason}"))));
+                }
+            }
+        }
+    }
+
+    /// Time passes.
+    pub fn handle_timeout(&mut self, cx: &mut Cx, net: &mut Net) {
+        for blob in self.fetches.keys().copied().collect::<Vec<_>>() {
+            self.poll_fetch(cx, net, blob);
+        }
+        let late = self.asking.iter().filter(|(_, asking)| asking.until <= cx.now);
+        for package in late.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.ask_next(cx, net, package);
+        }
+    }
+
+    /// When [`Packages::handle_timeout`] wants to be called.
+    pub fn timeout(&self) -> Option<Time> {
+        let fetches = self.fetches.values().filter_map(Fetch::timeout);
+        fetches.chain(self.asking.values().map(|asking| asking.until)).min()
+    }
+
+    fn compile(&mut self, cx: &mut Cx, package: PackageId) {
+        let Some(known) = self.known.get(&package) else { return };
+        let limits = manifest::limits(&known.package.manifest);
+        if let Some(module) = self.store.get(known.package.module.hash) {
+            self.preparations.insert(package, Preparation::Compiling);
+            cx.put(Output::Sandbox(SandboxCommand::Prepare { package, module, limits }));
+        }
+    }
+
+    fn ask_next(&mut self, cx: &mut Cx, net: &mut Net, package: PackageId) {
+        let Some(asking) = self.asking.get_mut(&package) else { return };
+        while let Some(peer) = asking.providers.pop() {
+            if peer != cx.me && net.send_or_dial(cx, peer, Lane::Control, &Control::GetPackage(package)) {
+                asking.until = cx.now + MANIFEST_TIMEOUT;
+                return;
+            }
+        }
+        self.asking.remove(&package);
+        cx.signal(Signal::Manifest(package, Err("nobody who has it could be reached".to_owned())));
+    }
+
+    fn poll_fetch(&mut self, cx: &mut Cx, net: &mut Net, blob: BlobId) {
+        let Some(fetch) = self.fetches.get_mut(&blob) else { return };
+        for (peer, message) in fetch.poll(cx.now) {
+            let reachable = net.is_connected(cx, peer) || net.connect(cx, peer);
+            if net.is_connected(cx, peer) {
+                net.send_frame(cx, peer, Lane::Bulk, message.encode());
+            } else if !reachable {
+                fetch.on_disconnected(peer);
+            }
+        }
+        while let Some(event) = fetch.poll_event() {
+            if event == FetchEvent::Rediscover {
+                // Everybody who is connected may hold it: a downloader is a provider.
+                let peers: Vec<PeerId> = net.peers().map(|(id, _)| id).take(16).collect();
+                fetch.add_providers(cx.now, peers);
+            }
+        }
+        if fetch.result().is_none() {
+            return;
+        }
+        let result = self.fetches.remove(&blob).and_then(Fetch::take);
+        let private = self.private.remove(&blob);
+        let result = match result {
+            Some(Ok(bytes)) if private => Ok(bytes),
+            Some(Ok(bytes)) => self
+                .store
+                .insert(&bytes, Sharing::Public, false)
+                .map(|_| bytes)
+                .map_err(|full| full.to_string()),
+            Some(Err(error)) => Err(error.to_string()),
+            None => return,
+        };
+        cx.signal(Signal::Blob(blob, result));
+    }
+}

@@ -1,0 +1,317 @@
+//! Greeting peers, meeting more of them, and keeping records alive.
+
+use std::collections::BTreeSet;
+
+use serde_bytes::ByteBuf;
+
+use crate::cx::Signal;
+use crate::id::{PeerId, ServiceId};
+use crate::io::{DhtCommand, Event, Lane, Output, Path, Role};
+use crate::node::Node;
+use crate::registry::{self, HostRecord, Validated, HOST_LIFETIME};
+use crate::time::Millis;
+use crate::wire::{Control, Hello, MAX_PEERS};
+
+/// Tabs that a tab wants to be connected to; sessions and handovers add to them.
+const WANTED_TABS: usize = 12;
+/// A host signs its record anew this often: thrice in a lifetime.
+const RENEW_EVERY: Millis = Millis(HOST_LIFETIME.0 / 3);
+/// A tab with fewer tabs asks a relay for more this often.
+const LONELY: usize = 4;
+
+impl Node {
+    pub(crate) fn on_connected(&mut self, peer: PeerId, path: Path) {
+        if self.net.on_connected(&mut self.cx, peer, path) {
+            let hello = self.hello();
+            self.net.send(&mut self.cx, peer, Lane::Control, &Control::Hello(hello));
+        }
+    }
+
+    pub(crate) fn on_addresses(&mut self, addresses: Vec<String>) {
+        if self.addresses != addresses {
+            self.addresses = addresses;
+            self.cx.event(Event::Status);
+            self.cx.signal(Signal::HelloChanged);
+            self.hosted.values_mut().for_each(|hosted| hosted.renew_at = self.cx.now);
+            self.renew_records();
+        }
+    }
+
+    /// A peer is gone (`lost`), or could not be reached.
+    pub(crate) fn on_unreachable(&mut self, peer: PeerId, lost: bool) {
+        let (cx, net) = (&mut self.cx, &mut self.net);
+        self.packages.on_unreachable(cx, net, peer);
+        self.directory.on_unreachable(cx, net, peer);
+        if lost {
+            self.targets.on_unreachable(peer);
+        }
+        for service in self.hosted.keys().copied().collect::<Vec<_>>() {
+            let Some(hosted) = self.hosted.get_mut(&service) else { continue };
+            if lost {
+                hosted.group.on_disconnected(self.cx.now, peer);
+            }
+            let verdict =
+                hosted.on_handover_unreachable(&mut self.cx, &mut self.net, &mut self.packages, peer);
+            self.dirty.insert(service);
+            self.on_verdict(service, verdict);
+        }
+        for id in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.with_session(id, |session, now, out| session.on_unreachable(now, peer, out));
+        }
+    }
+
+    pub(crate) fn on_control(&mut self, from: PeerId, control: Control) {
+        match control {
+            Control::Hello(hello) => self.on_hello(from, hello),
+            Control::GetPeers => {
+                if self.role == Role::Relay {
+                    self.introduce(from);
+                }
+            }
+            Control::Peers(peers) => self.on_peers(&peers),
+            Control::Records(records) => self.on_records(from, &records),
+            Control::Query { id, query } => {
+                let records = self.directory.index().search_records(&query, self.cx.now);
+                let records = records.into_iter().map(ByteBuf::from).collect();
+                self.net.send(&mut self.cx, from, Lane::Control, &Control::Found { id, records });
+            }
+            Control::Found { id, records } => {
+                self.directory.on_found(&mut self.cx, &mut self.net, from, id, &records);
+            }
+            Control::Digest(digest) => {
+                let missing = self.directory.index().missing(&digest);
+                if self.role == Role::Relay && !missing.is_empty() {
+                    self.net.send(&mut self.cx, from, Lane::Control, &Control::Missing(missing));
+                }
+            }
+            Control::Missing(keys) => {
+                let records = self.directory.index().records(&keys).into_iter().map(ByteBuf::from).collect();
+                self.net.send(&mut self.cx, from, Lane::Control, &Control::Records(records));
+            }
+            Control::GetPackage(package) => {
+                let answer = match self.packages.get(&package) {
+                    Some(known) => Control::PackageIs {
+                        manifest: ByteBuf::from(known.json.clone()),
+                        signature: ByteBuf::from(known.signature.to_vec()),
+                    },
+                    None => Control::NoPackage(package),
+                };
+                self.net.send(&mut self.cx, from, Lane::Control, &answer);
+            }
+            Control::PackageIs { manifest, signature } => {
+                // Only what was asked for is kept: `learn` signals it to whoever waits.
+                let id = crate::manifest::package_id(&manifest);
+                if self.packages.is_asked(&id) {
+                    let _ = self.packages.learn(&mut self.cx, &manifest, &signature);
+                }
+            }
+            Control::NoPackage(package) => {
+                self.packages.on_no_package(&mut self.cx, &mut self.net, package);
+            }
+            Control::Handover { service, id, step } => self.on_handover_step(from, service, id, step),
+        }
+    }
+
+    /// Tells every connected peer what changed about this node.
+    pub(crate) fn greet_all(&mut self) {
+        let hello = Control::Hello(self.hello());
+        for peer in self.net.peers().map(|(id, _)| id).collect::<Vec<_>>() {
+            self.net.send(&mut self.cx, peer, Lane::Control, &hello);
+        }
+    }
+
+    /// Every few seconds.
+    pub(crate) fn keep_house(&mut self) {
+        let now = self.cx.now;
+        self.directory.expire(now);
+        self.moved.retain(|_, moved| moved.until > now);
+        for peer in self.net.late_dials(now) {
+            self.net.on_dial_failed(now, peer);
+            self.on_unreachable(peer, false);
+        }
+        for hosted in self.hosted.values_mut() {
+            hosted.sweep(&mut self.cx, &mut self.net);
+        }
+        self.dirty.extend(self.hosted.keys().copied());
+        self.drop_leaderless();
+        self.renew_records();
+        let tabs = self.net.of_role(Role::Tab).count() + self.net.dialling();
+        let relay = self.net.of_role(Role::Relay).next();
+        if let (Role::Tab, true, Some(relay)) = (self.role, tabs < LONELY, relay) {
+            self.net.send(&mut self.cx, relay, Lane::Control, &Control::GetPeers);
+        }
+    }
+
+    /// Signs the host records that are due and spreads them.
+    pub(crate) fn renew_records(&mut self) {
+        let now = self.cx.now;
+        let due: Vec<ServiceId> = self
+            .hosted
+            .iter()
+            .filter(|(_, hosted)| hosted.is_serving() && hosted.renew_at <= now && !hosted.record.is_empty())
+            .map(|(service, _)| *service)
+            .collect();
+        for service in due {
+            self.renew_record(service);
+        }
+    }
+
+    fn renew_record(&mut self, service: ServiceId) {
+        let now = self.cx.now;
+        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        hosted.renew_at = now + RENEW_EVERY;
+        let record = HostRecord {
+            service,
+            epoch: hosted.group.epoch(),
+            term: hosted.group.term(),
+            host: self.cx.me,
+            members: hosted.group.members().values().map(|member| member.peer).take(8).collect(),
+            addresses: self
+                .addresses
+                .iter()
+                .filter(|address| address.len() <= 256)
+                .take(4)
+                .cloned()
+                .collect(),
+            sequence: now.0,
+            created: now,
+            expires: now + HOST_LIFETIME,
+        };
+        let (record, service_record) = (record.encode(&self.secret), hosted.record.clone());
+        let Ok(record) = record else { return };
+        let name = hosted.name.split('@').next().unwrap_or_default().to_owned();
+        self.directory.learn(&self.cx, &mut self.net, &service_record);
+        self.directory.learn(&self.cx, &mut self.net, &record);
+        self.put(registry::host_key(service), &record);
+        self.put(registry::service_key(service), &service_record);
+        self.cx.put(Output::Dht(DhtCommand::Provide { key: registry::name_key(&name) }));
+        let records = vec![service_record, record];
+        self.directory.push_to_relays(&mut self.cx, &mut self.net, records, None);
+    }
+
+    fn put(&mut self, key: crate::id::Hash, value: &[u8]) {
+        if let Ok(record) = Validated::decode(value) {
+            let (value, expires) = (value.to_vec(), record.expires());
+            self.cx.put(Output::Dht(DhtCommand::Put { key, value, expires }));
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        let serving = self.hosted.values().filter(|hosted| hosted.is_serving());
+        Hello {
+            role: self.role,
+            name: self.name.clone(),
+            volunteer: self.policy.is_some(),
+            witness: true,
+            hosting: serving
+                .map(|hosted| hosted.name.clone())
+                .filter(|name| name.len() <= 128)
+                .take(16)
+                .collect(),
+            addresses: self
+                .addresses
+                .iter()
+                .filter(|address| address.len() <= 512)
+                .take(4)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    fn on_hello(&mut self, from: PeerId, hello: Hello) {
+        let Some(peer) = self.net.peer_mut(&from) else { return };
+        let first = peer.hello.is_none();
+        let changed = peer.hello.as_ref() != Some(&hello);
+        let (role, addresses) = (hello.role, hello.addresses.clone());
+        peer.hello = Some(hello);
+        if !addresses.is_empty() {
+            self.net.hint(from, addresses);
+        }
+        if changed {
+            self.cx.event(Event::Peer { id: from.to_string(), connected: true });
+        }
+        match (first, self.role, role) {
+            (true, Role::Relay, Role::Tab) => self.introduce(from),
+            (true, Role::Relay, Role::Relay) => {
+                let digest = self.directory.index().digest(crate::id::Hash([0; 32]));
+                self.net.send(&mut self.cx, from, Lane::Control, &Control::Digest(digest));
+            }
+            (true, Role::Tab, Role::Relay) => {
+                self.cx.event(Event::Status);
+                self.push_own(from);
+            }
+            _ => {}
+        }
+    }
+
+    /// A relay names some of its tabs to a newcomer.
+    fn introduce(&mut self, to: PeerId) {
+        let mut tabs: Vec<PeerId> = self.net.of_role(Role::Tab).filter(|peer| *peer != to).collect();
+        while tabs.len() > MAX_PEERS.min(16) {
+            let at = self.cx.below(tabs.len() as u64) as usize;
+            tabs.swap_remove(at);
+        }
+        if !tabs.is_empty() {
+            self.net.send(&mut self.cx, to, Lane::Control, &Control::Peers(tabs));
+        }
+    }
+
+    fn on_peers(&mut self, peers: &[PeerId]) {
+        if self.role != Role::Tab {
+            return;
+        }
+        for peer in peers {
+            let tabs = self.net.of_role(Role::Tab).count() + self.net.dialling();
+            if tabs < WANTED_TABS {
+                self.net.connect(&mut self.cx, *peer);
+            }
+        }
+    }
+
+    /// A relay that was just met gets what this node publishes and hosts.
+    fn push_own(&mut self, relay: PeerId) {
+        let now = self.cx.now;
+        let mut records: Vec<ByteBuf> = Vec::new();
+        let own: BTreeSet<ServiceId> = self.published.iter().chain(self.hosted.keys()).copied().collect();
+        for service in own {
+            let index = self.directory.index();
+            records.extend(index.service_bytes(service).map(|bytes| ByteBuf::from(bytes.to_vec())));
+        }
+        for hosted in self.hosted.values_mut() {
+            hosted.renew_at = now;
+        }
+        for part in records.chunks(crate::wire::MAX_RECORDS) {
+            self.net.send(&mut self.cx, relay, Lane::Control, &Control::Records(part.to_vec()));
+        }
+        self.renew_records();
+    }
+
+    fn on_records(&mut self, from: PeerId, records: &[ByteBuf]) {
+        let mut news = Vec::new();
+        for record in records {
+            if !self.directory.learn(&self.cx, &mut self.net, record) {
+                continue;
+            }
+            news.push(record.to_vec());
+            if let Ok(Validated::Service(record)) = Validated::decode(record) {
+                self.on_service_record(record.service());
+            }
+        }
+        if self.role != Role::Relay || news.is_empty() {
+            return;
+        }
+        // Other relays, and hosts whose service has a newer record.
+        self.directory.push_to_relays(&mut self.cx, &mut self.net, news.clone(), Some(from));
+        for record in news {
+            let Ok(Validated::Service(service)) = Validated::decode(&record) else { continue };
+            let hosts: Vec<PeerId> = {
+                let hosts = self.directory.index().hosts(service.service(), self.cx.now);
+                hosts.iter().map(|host| host.host).filter(|host| *host != from).collect()
+            };
+            let message = Control::Records(vec![ByteBuf::from(record)]);
+            for host in hosts {
+                self.net.send(&mut self.cx, host, Lane::Control, &message);
+            }
+        }
+    }
+}

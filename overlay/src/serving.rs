@@ -1,0 +1,488 @@
+//! What the node does for the services that it takes part in: instances, handovers, upgrades.
+
+use serde_bytes::ByteBuf;
+
+use crate::group::Group;
+use crate::handover::source::Verdict;
+use crate::handover::target::{MAX_TARGETS, MAX_WITNESSED};
+use crate::hosting::{Happened, Hosted};
+use crate::id::{BlobId, InstanceId, PackageId, PeerId, ServiceId};
+use crate::instance::machine::Entry;
+use crate::instance::Instance;
+use crate::io::{Answer, Error, Event, Lane, Output, VolunteerPolicy};
+use crate::manifest::{self, Capabilities, StateKind};
+use crate::node::{Moved, Node};
+use crate::registry::Validated;
+use crate::session::server::post;
+use crate::time::Millis;
+use crate::wire::{self, ClientFrame, Control, ServerBody, ServerFrame, Step};
+
+/// Gas that one core executes in a second, roughly (guess, from the instrumenter's measurements).
+const GAS_PER_CORE: u64 = 1_000_000_000;
+/// How long a former host tells stragglers where the service went (replication.md, Handover 4).
+const FORWARD_FOR: Millis = Millis::secs(30);
+/// A member that hears of no leader for this long is not wanted any more, or alone: it gives up.
+const LEADERLESS: Millis = Millis::secs(60);
+
+impl Node {
+    pub(crate) fn on_client_frame(&mut self, from: PeerId, frame: ClientFrame) {
+        let service = frame.service;
+        if let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.instance.is_some()) {
+            hosted.handle_client(&mut self.cx, &mut self.net, from, frame);
+            self.dirty.insert(service);
+            return;
+        }
+        let (to, authority) = match self.moved.get(&service) {
+            Some(moved) => (Some(moved.to), moved.authority),
+            None => (None, (0, 0)),
+        };
+        let body = ServerBody::Moved { to };
+        post(&mut self.cx, &mut self.net, service, (from, frame.session), authority, 0, body);
+    }
+
+    pub(crate) fn on_server_frame(&mut self, from: PeerId, frame: ServerFrame) {
+        let session =
+            self.sessions.values().find(|s| s.wire_id() == frame.session && s.service == frame.service);
+        let Some(session) = session.filter(|session| session.hears(from)) else { return };
+        let id = session.id;
+        self.with_session(id, |session, now, out| session.handle_frame(now, from, frame, out));
+    }
+
+    /// Moves a service along and does what follows from it.
+    pub(crate) fn pump(&mut self, service: ServiceId) {
+        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        for happened in hosted.pump(&mut self.cx, &mut self.net) {
+            let Some(hosted) = self.hosted.get_mut(&service) else { return };
+            match happened {
+                Happened::Serving => {
+                    hosted.on_handover_serving(&mut self.cx, &mut self.net, &mut self.packages);
+                    self.on_serving(service);
+                }
+                Happened::Image(image) => {
+                    let verdict =
+                        hosted.on_handover_image(&mut self.cx, &mut self.net, &mut self.packages, &image);
+                    self.on_verdict(service, verdict);
+                }
+                Happened::Configured => {
+                    hosted.on_handover_configured(&mut self.cx);
+                    self.on_configured(service);
+                }
+                Happened::Led(leader) => {
+                    hosted.on_handover_led(&mut self.cx, leader);
+                    self.on_authority_changed(service);
+                }
+                Happened::Broken(reason) => self.on_broken(service, reason),
+            }
+        }
+    }
+
+    /// Makes a service of a prepared package here, from nothing.
+    pub(crate) fn found(
+        &mut self,
+        package: PackageId,
+        record: Vec<u8>,
+        epoch: u64,
+    ) -> Result<ServiceId, String> {
+        let known = self.packages.get(&package).ok_or("the package is not known")?;
+        let (service, name) = (known.package.service(), known.package.full_name());
+        let requires = known.package.manifest.requires.clone();
+        let id = self.new_instance(service);
+        let instance = Instance::new(&mut self.cx, id, package, 0, None);
+        let group = Group::found(&mut self.cx, epoch, 0, 0);
+        let mut hosted = Hosted::new(&self.cx, service, name, group, Some(instance));
+        hosted.record = record;
+        hosted.package = Some(package);
+        hosted.memory_mib = requires.memory_mib;
+        hosted.storage_mib = requires.storage_mib;
+        self.insert_hosted(hosted);
+        Ok(service)
+    }
+
+    pub(crate) fn on_verdict(&mut self, service: ServiceId, verdict: Verdict) {
+        match verdict {
+            Verdict::On => {}
+            Verdict::Aborted => {
+                self.dirty.insert(service);
+                self.on_authority_changed(service);
+            }
+            Verdict::Out { to, authority } => self.remove_hosted(service, Some((to, authority))),
+            Verdict::Resume(epoch) => {
+                let Some(hosted) = self.hosted.get_mut(&service) else { return };
+                let Some(instance) = &hosted.instance else { return };
+                // The log goes on in a new epoch, from what is executed.
+                let (index, term) = (instance.executed(), hosted.group.term());
+                hosted.group = Group::found(&mut self.cx, epoch, index, term);
+                self.dirty.insert(service);
+            }
+        }
+    }
+
+    pub(crate) fn on_handover_step(&mut self, from: PeerId, service: ServiceId, id: u64, step: Step) {
+        match &step {
+            Step::Want => return self.on_want(from, service, id),
+            Step::Offer { record, manifest, signature } => {
+                if let Err(reason) = self.on_offer(from, service, id, record, manifest, signature) {
+                    self.refuse(from, service, id, reason);
+                }
+                return;
+            }
+            Step::AskWitness { name } => return self.on_ask_witness(from, service, id, name.clone()),
+            Step::Seed { image, image_bytes, start, sealed } => {
+                let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
+                let (image, start) = ((*image, *image_bytes), (start.clone(), *sealed));
+                return self.targets.on_seed(cx, net, packages, service, from, id, image, start);
+            }
+            Step::SeedWitness { start } => {
+                if self.hosted.contains_key(&service) {
+                    return;
+                }
+                let hosted =
+                    self.targets.on_seed_witness(&mut self.cx, &mut self.net, service, from, id, start);
+                hosted.into_iter().for_each(|hosted| self.insert_hosted(hosted));
+                return;
+            }
+            Step::Refuse { reason } => {
+                self.targets.on_refuse(&service, from, id);
+                self.fail_wanted(service, from, reason);
+            }
+            Step::Release { epoch, term } if self.is_released(from, service, (*epoch, *term)) => {
+                return self.remove_hosted(service, Some((from, (*epoch, *term))));
+            }
+            _ => {}
+        }
+        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        if let (Step::Refuse { .. }, Some(incoming)) = (&step, hosted.incoming) {
+            // The source gave up after this node had joined: it was or will be voted out.
+            if incoming.source == from && incoming.id == id && !hosted.group.leads() {
+                return self.remove_hosted(service, None);
+            }
+        }
+        let verdict = hosted.on_source_step(&mut self.cx, &mut self.net, &mut self.packages, from, id, &step);
+        self.dirty.insert(service);
+        self.on_verdict(service, verdict);
+    }
+
+    pub(crate) fn on_blob(&mut self, blob: BlobId, result: Result<Vec<u8>, String>) {
+        self.packages.on_blob(&mut self.cx, blob, &result);
+        self.on_package_blob(blob, &result);
+        let arrival = self.targets.on_blob(&mut self.cx, &mut self.net, &self.packages, blob, &result);
+        if let Some((service, arrival)) = arrival {
+            let id = self.new_instance(service);
+            let hosted = arrival.start(&mut self.cx, &self.packages, service, id);
+            self.insert_hosted(hosted);
+        }
+    }
+
+    /// A service record was learned: does this node serve an older package of it?
+    pub(crate) fn on_service_record(&mut self, service: ServiceId) {
+        let Some(hosted) = self.hosted.get(&service).filter(|hosted| hosted.is_serving()) else { return };
+        let Some(record) = self.directory.index().service(service, self.cx.now) else { return };
+        if hosted.package == Some(record.package) || hosted.source.is_some() {
+            return;
+        }
+        let (package, publisher) = (record.package, record.publisher);
+        self.upgrading.insert(package, service);
+        let providers = vec![publisher];
+        self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
+    }
+
+    /// A newer package of a service that is served here is ready: from the next log entry on it runs.
+    pub(crate) fn propose_upgrade(&mut self, service: ServiceId, package: PackageId) -> Result<(), String> {
+        let hosted = self.hosted.get_mut(&service).ok_or("the service is not served here")?;
+        let known = self.packages.get(&package).ok_or("the package is not known")?;
+        if known.package.service() != service {
+            return Err("the package is that of another service".to_owned());
+        }
+        if hosted.source.is_some() || hosted.group.voters().len() > 1 {
+            return Err("the service is being handed over; publish again in a moment".to_owned());
+        }
+        let entry = Entry::Upgrade { package, now: self.cx.now };
+        hosted.group.propose(wire::encode(&entry)).map_err(|_| "the service is busy".to_owned())?;
+        hosted.package = Some(package);
+        hosted.memory_mib = known.package.manifest.requires.memory_mib;
+        hosted.storage_mib = known.package.manifest.requires.storage_mib;
+        if let Some(bytes) = self.directory.index().service_bytes(service) {
+            hosted.record = bytes.to_vec();
+        }
+        hosted.renew_at = self.cx.now;
+        self.dirty.insert(service);
+        Ok(())
+    }
+
+    /// Sets the volunteer policy; gas limits hold at once, the others for what comes.
+    pub(crate) fn set_policy(&mut self, policy: Option<VolunteerPolicy>) {
+        self.policy = policy;
+        self.apply_gas_limits();
+        self.cx.signal(crate::cx::Signal::HelloChanged);
+        self.cx.event(Event::Status);
+    }
+
+    /// Members that nobody leads any more.
+    pub(crate) fn drop_leaderless(&mut self) {
+        let now = self.cx.now;
+        let lost = |hosted: &Hosted| !hosted.group.leads() && now.since(hosted.group.led_at()) >= LEADERLESS;
+        let lost: Vec<ServiceId> =
+            self.hosted.iter().filter(|(_, hosted)| lost(hosted)).map(|(service, _)| *service).collect();
+        for service in lost {
+            self.on_broken(service, "no majority of its group could be reached for 60 s".to_owned());
+        }
+    }
+
+    /// Forgets a service; `to` is told to whoever still asks here.
+    pub(crate) fn remove_hosted(&mut self, service: ServiceId, to: Option<(PeerId, (u64, u64))>) {
+        let Some(mut hosted) = self.hosted.remove(&service) else { return };
+        if hosted.source.is_some() {
+            hosted.abort_handover(
+                &mut self.cx,
+                &mut self.net,
+                &mut self.packages,
+                "the service stopped here",
+            );
+        }
+        if let Some(instance) = &hosted.instance {
+            instance.stop(&mut self.cx);
+            self.instances.remove(&instance.id());
+        }
+        if let Some((to, authority)) = to {
+            self.moved.insert(service, Moved { to, authority, until: self.cx.now + FORWARD_FOR });
+        }
+        self.cx.event(Event::Hosting { service: hosted.name });
+        self.cx.signal(crate::cx::Signal::HelloChanged);
+        self.apply_gas_limits();
+        self.on_left();
+    }
+
+    fn insert_hosted(&mut self, hosted: Hosted) {
+        let (service, name) = (hosted.service, hosted.name.clone());
+        self.moved.remove(&service);
+        self.hosted.insert(service, hosted);
+        self.dirty.insert(service);
+        self.apply_gas_limits();
+        self.cx.event(Event::Hosting { service: name });
+    }
+
+    fn new_instance(&mut self, service: ServiceId) -> InstanceId {
+        self.next_instance += 1;
+        let id = InstanceId(self.next_instance);
+        self.instances.insert(id, service);
+        id
+    }
+
+    fn on_serving(&mut self, service: ServiceId) {
+        self.on_configured(service);
+        self.on_authority_changed(service);
+        self.on_published(service);
+        self.finish_wanted(service);
+    }
+
+    /// This node serves alone: whoever else was a member is released.
+    fn on_configured(&mut self, service: ServiceId) {
+        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        let alone = hosted.group.voters().len() == 1 && !hosted.group.is_joint();
+        if !hosted.is_serving() || !alone {
+            return;
+        }
+        let mut former = std::mem::take(&mut hosted.former);
+        former.extend(hosted.incoming.map(|incoming| incoming.source));
+        hosted.release_others(&mut self.cx, &mut self.net, former);
+        if let Some(incoming) = hosted.incoming.take() {
+            self.cx.event(Event::Handover {
+                service: hosted.name.clone(),
+                from: incoming.source.to_string(),
+                to: self.cx.me.to_string(),
+                step: "done".to_owned(),
+                reason: String::new(),
+            });
+        }
+    }
+
+    fn on_authority_changed(&mut self, service: ServiceId) {
+        if let Some(hosted) = self.hosted.get(&service) {
+            self.cx.event(Event::Hosting { service: hosted.name.clone() });
+        }
+        self.cx.signal(crate::cx::Signal::HelloChanged);
+        self.renew_records();
+    }
+
+    fn on_broken(&mut self, service: ServiceId, reason: String) {
+        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        let name = hosted.name.clone();
+        if let Some(incoming) = hosted.incoming {
+            let step = Step::Refuse { reason: reason.chars().take(400).collect() };
+            let message = Control::Handover { service, id: incoming.id, step };
+            self.net.send(&mut self.cx, incoming.source, Lane::Control, &message);
+        }
+        self.remove_hosted(service, None);
+        if !self.fail_publish(service, &reason) {
+            let message = format!("{name} stopped here: {reason}");
+            self.cx.event(Event::Error { code: "trapped".to_owned(), message });
+        }
+    }
+
+    fn on_want(&mut self, from: PeerId, service: ServiceId, id: u64) {
+        let permitted = self
+            .directory
+            .index()
+            .service(service, self.cx.now)
+            .is_some_and(|record| record.hosts_permit(&from));
+        let refusal = match self.hosted.get(&service) {
+            None => Some("this node does not serve the service"),
+            Some(_) if !permitted => Some("the service does not permit this host"),
+            Some(hosted) if hosted.source.is_some() => Some("another handover of the service is under way"),
+            Some(hosted) if !hosted.is_serving() => {
+                Some("this node does not serve the service at the moment")
+            }
+            Some(_) => None,
+        };
+        if let Some(reason) = refusal {
+            return self.refuse(from, service, id, reason.to_owned());
+        }
+        self.hand_over(service, from, None);
+    }
+
+    /// Begins a handover; its refusal is the command's answer.
+    pub(crate) fn hand_over(
+        &mut self,
+        service: ServiceId,
+        to: PeerId,
+        request: Option<crate::id::RequestId>,
+    ) {
+        let id = self.cx.random_id();
+        if let Some(hosted) = self.hosted.get_mut(&service) {
+            hosted.start_handover(&mut self.cx, &mut self.net, &self.packages, id, to, request);
+            self.dirty.insert(service);
+        } else if let Some(request) = request {
+            let result = Err(Error::Refused("the service is not served here".to_owned()));
+            self.cx.put(Output::Answer { request, result });
+        }
+    }
+
+    fn on_offer(
+        &mut self,
+        from: PeerId,
+        service: ServiceId,
+        id: u64,
+        record: &ByteBuf,
+        manifest: &ByteBuf,
+        signature: &ByteBuf,
+    ) -> Result<(), String> {
+        let wanted = self.targets.wants(&service, from);
+        if self.policy.is_none() && !wanted {
+            return Err("this node does not volunteer".to_owned());
+        }
+        if self.hosted.contains_key(&service) {
+            return Err("this node takes part in the service already".to_owned());
+        }
+        if self.targets.len() >= MAX_TARGETS {
+            return Err("this node takes too many services at once".to_owned());
+        }
+        let validated = crate::registry::validate(crate::registry::service_key(service), record, self.cx.now);
+        let Ok(Validated::Service(known)) = validated else {
+            return Err("the service's record is not valid".to_owned());
+        };
+        if !known.hosts_permit(&self.cx.me) {
+            return Err("the service does not permit this host".to_owned());
+        }
+        let package = self.packages.learn(&mut self.cx, manifest, signature)?;
+        if package != known.package {
+            return Err("the package is not that of the service's record".to_owned());
+        }
+        self.check_fit(package, wanted)?;
+        self.directory.learn(&self.cx, &mut self.net, record);
+        let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
+        self.targets.accept(cx, net, packages, service, id, from, package, record.to_vec());
+        Ok(())
+    }
+
+    /// Row 19: requirements against what this node has, before a byte of code is fetched. Row 18: the person's limits.
+    pub(crate) fn check_fit(&self, package: PackageId, wanted: bool) -> Result<(), String> {
+        let known = self.packages.get(&package).ok_or("the package is not known")?;
+        let manifest = &known.package.manifest;
+        if manifest.state.voters() > 1 {
+            return Err("this node cannot host replicated services yet".to_owned());
+        }
+        let default = VolunteerPolicy { cpu: 50, memory_mib: 512, storage_mib: 256, services: Vec::new() };
+        let policy = self.policy.as_ref().unwrap_or(&default);
+        let named = |allowed: &String| *allowed == manifest.name || *allowed == known.package.full_name();
+        if !wanted && !policy.services.is_empty() && !policy.services.iter().any(named) {
+            return Err("this volunteer takes other services only".to_owned());
+        }
+        let coming = self.targets.coming().filter_map(|(_, id)| self.packages.get(&id));
+        let coming = coming.map(|known| &known.package.manifest.requires);
+        let (memory, storage) = coming.fold((0, 0), |(memory, storage), requires| {
+            (memory + requires.memory_mib, storage + requires.storage_mib)
+        });
+        let memory: u32 = memory + self.hosted.values().map(|hosted| hosted.memory_mib).sum::<u32>();
+        let storage: u32 = storage + self.hosted.values().map(|hosted| hosted.storage_mib).sum::<u32>();
+        let has = Capabilities {
+            memory_mib: policy.memory_mib.saturating_sub(memory),
+            gas_per_second: GAS_PER_CORE / 100 * u64::from(policy.cpu.min(100)),
+            storage_mib: policy.storage_mib.saturating_sub(storage),
+            up_kbps: None,
+            latency_ms: None,
+            features: Default::default(),
+            mains: true,
+        };
+        manifest::fits(manifest, &has).map_err(|unfit| unfit.to_string())
+    }
+
+    /// A person's share of the processor is divided among what runs here.
+    fn apply_gas_limits(&mut self) {
+        let running = self.hosted.values().filter(|hosted| hosted.instance.is_some()).count().max(1) as u64;
+        let share =
+            self.policy.as_ref().map(|p| GAS_PER_CORE / 100 * u64::from(p.cpu.clamp(1, 100)) / running);
+        for instance in self.hosted.values_mut().filter_map(|hosted| hosted.instance.as_mut()) {
+            instance.limit_gas(self.cx.now, share);
+        }
+    }
+
+    fn on_ask_witness(&mut self, from: PeerId, service: ServiceId, id: u64, name: String) {
+        let witnessed = self.hosted.values().filter(|hosted| hosted.group.is_witness()).count();
+        if self.hosted.contains_key(&service) || witnessed + self.targets.promised() >= MAX_WITNESSED {
+            return self.refuse(from, service, id, "this node cannot be a witness now".to_owned());
+        }
+        self.targets.promise(&mut self.cx, &mut self.net, service, id, from, name);
+    }
+
+    /// Only a member that holds state, in this authority or a later one, releases others.
+    fn is_released(&self, from: PeerId, service: ServiceId, authority: (u64, u64)) -> bool {
+        self.hosted.get(&service).is_some_and(|hosted| {
+            let group = &hosted.group;
+            let member = group.members().values().any(|member| member.peer == from && !member.witness);
+            member
+                && from != self.cx.me
+                && authority >= (group.epoch(), group.term())
+                && hosted.source.is_none()
+        })
+    }
+
+    fn refuse(&mut self, to: PeerId, service: ServiceId, id: u64, reason: String) {
+        let reason = reason.chars().take(400).collect();
+        let message = Control::Handover { service, id, step: Step::Refuse { reason } };
+        self.net.send(&mut self.cx, to, Lane::Control, &message);
+    }
+
+    fn finish_wanted(&mut self, service: ServiceId) {
+        if let Some(wanted) = self.targets.take_wanted(&service) {
+            self.cx.put(Output::Answer { request: wanted.request, result: Ok(Answer::Done) });
+        }
+    }
+
+    fn fail_wanted(&mut self, service: ServiceId, from: PeerId, reason: &str) {
+        if self.targets.wants(&service, from) {
+            if let Some(wanted) = self.targets.take_wanted(&service) {
+                let result = Err(Error::Refused(reason.to_owned()));
+                self.cx.put(Output::Answer { request: wanted.request, result });
+            }
+        }
+    }
+
+    /// Can a service of this kind be founded by this version.
+    pub(crate) fn check_state_kind(state: StateKind) -> Result<(), Error> {
+        if state.voters() > 1 {
+            let text = "replicated services are not available yet: use state \"single\" or \"none\"";
+            return Err(Error::InvalidPackage(text.to_owned()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,554 @@
+//! The consumer's side of a session.
+//!
+//! Invariants: H3, items are delivered in sequence, without gap or repeat; H4, frames of a lower (epoch, term) are
+//! dropped. Only the current server, the successor that it announced and hosts that the registry names are heard.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde_bytes::ByteBuf;
+
+use crate::id::{PeerId, RequestId, ServiceId, SessionId};
+use crate::io::{Answer, Error, Event};
+use crate::time::{Millis, Time};
+use crate::wire::{CallResult, ClientBody, OutItem, ServerBody, ServerFrame, SessionInput};
+
+/// Inputs that are not executed yet; further ones are refused as overload.
+pub const MAX_UNACKED: usize = 1024;
+/// Bytes of inputs that are not executed yet.
+pub const MAX_UNACKED_BYTES: usize = 4 * 1024 * 1024;
+const MAX_QUERIES: usize = 256;
+/// After this time without progress everything unacknowledged is sent again.
+const RESEND_AFTER: Millis = Millis(1000);
+/// Between two attempts to find the server after it was lost.
+const SEEK_EVERY: Millis = Millis(250);
+/// A session that finds no server for this long is closed.
+const GIVE_UP_AFTER: Millis = Millis::secs(30);
+/// Received items that are not acknowledged before an acknowledgement is sent on its own.
+const ACK_EVERY: u64 = 16;
+const ACK_AFTER: Millis = Millis(500);
+
+/// What the session wants done.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Send to a peer, connecting first where needed.
+    Send(PeerId, ClientBody),
+    /// Be connected to a peer.
+    Connect(PeerId),
+    /// Answer a command.
+    Answer(RequestId, Result<Answer, Error>),
+    /// Tell the person or program.
+    Event(Event),
+    /// A server answered the `open` command with this id.
+    Opened(RequestId),
+    /// The session's server or its authority is another one now.
+    Moved,
+    /// Ask the registry who serves.
+    Lookup,
+    /// Forget the session.
+    Ended,
+}
+
+#[derive(Debug, PartialEq)]
+enum Phase {
+    /// Nobody has answered yet.
+    Opening { request: RequestId, deadline: Time },
+    /// The server answers.
+    Open,
+    /// The server is lost.
+    Seeking { since: Time },
+}
+
+#[derive(Debug)]
+struct PendingQuery {
+    request: RequestId,
+    deadline: Time,
+    method: String,
+    body: Vec<u8>,
+}
+
+/// One session of this node as a consumer.
+pub struct ClientSession {
+    /// The id that programs know.
+    pub id: SessionId,
+    /// The service.
+    pub service: ServiceId,
+    /// `name@publisher`.
+    pub name: String,
+    /// The id on the wire: a stateless service gets a new one at each server.
+    wire: SessionId,
+    stateless: bool,
+    phase: Phase,
+    server: PeerId,
+    epoch: u64,
+    term: u64,
+    candidates: BTreeSet<PeerId>,
+    seek_at: Option<Time>,
+    seek_turn: usize,
+    next_seq: u64,
+    unacked: VecDeque<(u64, SessionInput)>,
+    unacked_bytes: usize,
+    progress_at: Time,
+    received: u64,
+    acknowledged: u64,
+    ack_at: Option<Time>,
+    calls: BTreeMap<u64, (RequestId, Time)>,
+    queries: BTreeMap<u64, PendingQuery>,
+    next_query: u64,
+}
+
+impl ClientSession {
+    /// Opens a session at `server`; `fresh` is a random number for stateless services.
+    #[allow(clippy::too_many_arguments)]
+    pub fn open(
+        now: Time,
+        id: SessionId,
+        service: ServiceId,
+        name: String,
+        stateless: bool,
+        hosts: Vec<PeerId>,
+        request: RequestId,
+        deadline: Time,
+        out: &mut Vec<Action>,
+    ) -> Self {
+        let server = hosts.first().copied().unwrap_or(PeerId([0; 32]));
+        let mut session = Self {
+            id,
+            service,
+            name,
+            wire: id,
+            stateless,
+            phase: Phase::Opening { request, deadline },
+            server,
+            epoch: 0,
+            term: 0,
+            candidates: hosts.into_iter().collect(),
+            seek_at: Some(now + SEEK_EVERY),
+            seek_turn: 0,
+            next_seq: 1,
+            unacked: VecDeque::new(),
+            unacked_bytes: 0,
+            progress_at: now,
+            received: 0,
+            acknowledged: 0,
+            ack_at: None,
+            calls: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            next_query: 0,
+        };
+        session.push(SessionInput::Open, out);
+        session
+    }
+
+    /// The id on the wire.
+    pub fn wire_id(&self) -> SessionId {
+        self.wire
+    }
+
+    /// Who serves, as far as known: peer, epoch, term.
+    pub fn authority(&self) -> (PeerId, u64, u64) {
+        (self.server, self.epoch, self.term)
+    }
+
+    /// Has a server answered.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.phase, Phase::Opening { .. })
+    }
+
+    /// Items up to here were received; goes into each frame.
+    pub fn ack(&mut self) -> u64 {
+        self.acknowledged = self.received;
+        self.ack_at = None;
+        self.received
+    }
+
+    /// Does this session hear that peer.
+    pub fn hears(&self, peer: PeerId) -> bool {
+        peer == self.server || self.candidates.contains(&peer)
+    }
+
+    /// An ordered call.
+    pub fn call(
+        &mut self,
+        request: RequestId,
+        deadline: Time,
+        method: String,
+        body: Vec<u8>,
+        out: &mut Vec<Action>,
+    ) {
+        if let Err(error) = self.admit(method.len() + body.len()) {
+            out.push(Action::Answer(request, Err(error)));
+            return;
+        }
+        let seq = self.push(SessionInput::Call { method, body: ByteBuf::from(body) }, out);
+        self.calls.insert(seq, (request, deadline));
+    }
+
+    /// An ordered message.
+    pub fn message(&mut self, request: RequestId, body: Vec<u8>, out: &mut Vec<Action>) {
+        let result = self.admit(body.len());
+        if result.is_ok() {
+            self.push(SessionInput::Message(ByteBuf::from(body)), out);
+        }
+        out.push(Action::Answer(request, result.map(|()| Answer::Done)));
+    }
+
+    /// A read-only call.
+    pub fn query(
+        &mut self,
+        request: RequestId,
+        deadline: Time,
+        method: String,
+        body: Vec<u8>,
+        out: &mut Vec<Action>,
+    ) {
+        if self.queries.len() >= MAX_QUERIES {
+            let error = Error::Overloaded("too many queries wait in this session".to_owned());
+            out.push(Action::Answer(request, Err(error)));
+            return;
+        }
+        self.next_query += 1;
+        let id = self.next_query;
+        self.queries.insert(id, PendingQuery { request, deadline, method, body });
+        if self.phase == Phase::Open {
+            self.send_query(id, out);
+        }
+    }
+
+    /// A lossy message to the session's rooms.
+    pub fn datagram(&mut self, body: Vec<u8>, out: &mut Vec<Action>) {
+        if self.phase == Phase::Open {
+            out.push(Action::Send(self.server, ClientBody::Datagram(ByteBuf::from(body))));
+        }
+    }
+
+    /// Ends the session. The server learns it from the log, or by expiry.
+    pub fn close(&mut self, out: &mut Vec<Action>) {
+        let seq = self.next_seq;
+        out.push(Action::Send(self.server, ClientBody::Input { seq, input: SessionInput::Close }));
+        self.fail("the session was closed", out);
+    }
+
+    /// A frame from a peer that [`ClientSession::hears`].
+    pub fn handle_frame(&mut self, now: Time, from: PeerId, frame: ServerFrame, out: &mut Vec<Action>) {
+        if (frame.epoch, frame.term) < (self.epoch, self.term) {
+            return;
+        }
+        match frame.body {
+            ServerBody::Moved { to } if to != Some(from) => {
+                let newer = (frame.epoch, frame.term) > (self.epoch, self.term);
+                if from == self.server || newer {
+                    self.follow(now, to, (frame.epoch, frame.term), out);
+                }
+                return;
+            }
+            ServerBody::Gone { reason } => {
+                if from == self.server || (frame.epoch, frame.term) > (self.epoch, self.term) {
+                    self.on_gone(now, reason, out);
+                }
+                return;
+            }
+            ServerBody::Prepare { next } => {
+                if from == self.server {
+                    self.add_candidate(next);
+                    out.push(Action::Connect(next));
+                }
+                return;
+            }
+            _ => {}
+        }
+        self.adopt(now, from, (frame.epoch, frame.term), out);
+        self.trim(now, frame.ack);
+        match frame.body {
+            ServerBody::Out { seq, item } => self.receive(now, seq, item, out),
+            ServerBody::Answer { id, result } => {
+                if let Some(query) = self.queries.remove(&id) {
+                    out.push(Action::Answer(query.request, reply(result)));
+                }
+            }
+            ServerBody::Datagram(body) => {
+                let event = Event::Datagram { session: self.id.to_string(), body: body.into_vec() };
+                out.push(Action::Event(event));
+            }
+            _ => {}
+        }
+    }
+
+    /// The connection to a peer closed, or could not be made.
+    pub fn on_unreachable(&mut self, now: Time, peer: PeerId, out: &mut Vec<Action>) {
+        if peer == self.server && self.phase == Phase::Open {
+            self.seek(now, out);
+        }
+    }
+
+    /// The registry's hosts of the service.
+    pub fn on_hosts(&mut self, hosts: &[PeerId]) {
+        hosts.iter().for_each(|host| self.add_candidate(*host));
+    }
+
+    /// Time passes.
+    pub fn handle_timeout(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.expire_calls(now, out);
+        if self.ack_at.is_some_and(|at| at <= now) {
+            out.push(Action::Send(self.server, ClientBody::Ack));
+        }
+        match self.phase {
+            Phase::Opening { request, deadline } if deadline <= now => {
+                out.push(Action::Answer(request, Err(Error::NoServer(self.name.clone()))));
+                out.push(Action::Ended);
+            }
+            Phase::Seeking { since } if now.since(since) >= GIVE_UP_AFTER => {
+                self.fail("no server of the service could be reached for 30 s", out);
+            }
+            Phase::Open => {
+                if !self.unacked.is_empty() && now.since(self.progress_at) >= RESEND_AFTER {
+                    self.progress_at = now;
+                    self.resend(out);
+                }
+            }
+            _ if self.seek_at.is_some_and(|at| at <= now) => {
+                self.seek_at = Some(now + SEEK_EVERY);
+                self.try_next(out);
+            }
+            _ => {}
+        }
+    }
+
+    /// When [`ClientSession::handle_timeout`] wants to be called.
+    pub fn timeout(&self) -> Option<Time> {
+        let calls = self.calls.values().map(|(_, deadline)| *deadline).min();
+        let queries = self.queries.values().map(|query| query.deadline).min();
+        let phase = match self.phase {
+            Phase::Opening { deadline, .. } => self.seek_at.into_iter().chain([deadline]).min(),
+            Phase::Seeking { .. } => self.seek_at,
+            Phase::Open => (!self.unacked.is_empty()).then_some(self.progress_at + RESEND_AFTER),
+        };
+        [calls, queries, phase, self.ack_at].into_iter().flatten().min()
+    }
+
+    fn admit(&self, bytes: usize) -> Result<(), Error> {
+        if self.unacked.len() >= MAX_UNACKED || self.unacked_bytes + bytes > MAX_UNACKED_BYTES {
+            return Err(Error::Overloaded("too many calls of this session wait for their server".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, input: SessionInput, out: &mut Vec<Action>) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.unacked_bytes += input.size();
+        if !matches!(self.phase, Phase::Seeking { .. }) {
+            out.push(Action::Send(self.server, ClientBody::Input { seq, input: input.clone() }));
+        }
+        self.unacked.push_back((seq, input));
+        seq
+    }
+
+    fn send_query(&self, id: u64, out: &mut Vec<Action>) {
+        if let Some(query) = self.queries.get(&id) {
+            let (method, body) = (query.method.clone(), ByteBuf::from(query.body.clone()));
+            out.push(Action::Send(self.server, ClientBody::Query { id, method, body }));
+        }
+    }
+
+    /// Takes `from` as the server, if it is not already; then everything unacknowledged goes to it.
+    fn adopt(&mut self, now: Time, from: PeerId, authority: (u64, u64), out: &mut Vec<Action>) {
+        let opened = match self.phase {
+            Phase::Opening { request, .. } => Some(request),
+            _ => None,
+        };
+        let same = from == self.server && authority == (self.epoch, self.term);
+        let moved = from != self.server;
+        (self.server, self.epoch, self.term) = (from, authority.0, authority.1);
+        if same && self.phase == Phase::Open {
+            return;
+        }
+        self.phase = Phase::Open;
+        self.seek_at = None;
+        self.progress_at = now;
+        match opened {
+            // Its frames are on the way to this server already, unless another one answered.
+            Some(request) => {
+                out.push(Action::Opened(request));
+                if moved {
+                    self.resend(out);
+                }
+            }
+            None => {
+                self.resend(out);
+                out.push(Action::Moved);
+            }
+        }
+    }
+
+    /// The server says that somebody else serves.
+    fn follow(&mut self, now: Time, to: Option<PeerId>, authority: (u64, u64), out: &mut Vec<Action>) {
+        (self.epoch, self.term) = authority.max((self.epoch, self.term));
+        let Some(to) = to else { return self.seek(now, out) };
+        self.add_candidate(to);
+        let opening = matches!(self.phase, Phase::Opening { .. });
+        self.server = to;
+        self.progress_at = now;
+        self.resend(out);
+        if !opening {
+            self.phase = Phase::Open;
+            self.seek_at = None;
+            out.push(Action::Moved);
+        }
+    }
+
+    fn on_gone(&mut self, now: Time, reason: String, out: &mut Vec<Action>) {
+        match self.phase {
+            Phase::Opening { request, .. } => {
+                out.push(Action::Answer(request, Err(Error::Refused(reason))));
+                out.push(Action::Ended);
+            }
+            _ if self.stateless => self.renew(now, out),
+            _ => self.fail(&reason, out),
+        }
+    }
+
+    /// A stateless service forgets its sessions with their server: calls under way have an unknown outcome, and the
+    /// session begins anew.
+    fn renew(&mut self, now: Time, out: &mut Vec<Action>) {
+        for (_, (request, _)) in std::mem::take(&mut self.calls) {
+            let error = Error::UnknownOutcome("the server was lost".to_owned());
+            out.push(Action::Answer(request, Err(error)));
+        }
+        self.unacked.clear();
+        self.unacked_bytes = 0;
+        (self.next_seq, self.received, self.acknowledged) = (1, 0, 0);
+        (self.epoch, self.term) = (0, 0);
+        self.wire = SessionId(self.wire.0.wrapping_add(1));
+        self.progress_at = now;
+        self.push(SessionInput::Open, out);
+    }
+
+    fn seek(&mut self, now: Time, out: &mut Vec<Action>) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.phase = Phase::Seeking { since: now };
+        self.seek_at = Some(now + SEEK_EVERY);
+        if self.stateless {
+            self.renew(now, out);
+        }
+        self.try_next(out);
+    }
+
+    /// Asks one candidate after the other; announced successors and hosts that the registry names.
+    fn try_next(&mut self, out: &mut Vec<Action>) {
+        if self.seek_turn.is_multiple_of(4) {
+            out.push(Action::Lookup);
+        }
+        let others: Vec<_> = self.candidates.iter().filter(|peer| **peer != self.server).copied().collect();
+        let turn = self.seek_turn % (others.len() + 1);
+        self.seek_turn += 1;
+        let peer = others.get(turn).copied().unwrap_or(self.server);
+        out.push(Action::Send(peer, ClientBody::Resume));
+        if self.stateless || matches!(self.phase, Phase::Opening { .. }) {
+            if let Some((seq, input)) = self.unacked.front().cloned() {
+                out.push(Action::Send(peer, ClientBody::Input { seq, input }));
+            }
+        }
+    }
+
+    fn resend(&mut self, out: &mut Vec<Action>) {
+        out.push(Action::Send(self.server, ClientBody::Resume));
+        for (seq, input) in &self.unacked {
+            let (seq, input) = (*seq, input.clone());
+            out.push(Action::Send(self.server, ClientBody::Input { seq, input }));
+        }
+        for id in self.queries.keys().copied().collect::<Vec<_>>() {
+            self.send_query(id, out);
+        }
+    }
+
+    fn trim(&mut self, now: Time, ack: u64) {
+        while self.unacked.front().is_some_and(|(seq, _)| *seq <= ack) {
+            if let Some((_, input)) = self.unacked.pop_front() {
+                self.unacked_bytes -= input.size();
+                self.progress_at = now;
+            }
+        }
+    }
+
+    fn receive(&mut self, now: Time, seq: u64, item: OutItem, out: &mut Vec<Action>) {
+        if seq <= self.received {
+            return;
+        }
+        if seq > self.received + 1 {
+            // An item was lost with a connection: ask for it.
+            out.push(Action::Send(self.server, ClientBody::Resume));
+            return;
+        }
+        self.received = seq;
+        self.ack_at = self.ack_at.or(Some(now + ACK_AFTER));
+        match item {
+            OutItem::Reply { to, result } => {
+                if let Some((request, _)) = self.calls.remove(&to) {
+                    out.push(Action::Answer(request, reply(result)));
+                }
+            }
+            OutItem::Message(body) => {
+                let event = Event::Message { session: self.id.to_string(), body: body.into_vec() };
+                out.push(Action::Event(event));
+            }
+            OutItem::Closed { reason } => {
+                out.push(Action::Send(self.server, ClientBody::Ack));
+                self.fail(&reason, out);
+                return;
+            }
+        }
+        if self.received - self.acknowledged >= ACK_EVERY {
+            out.push(Action::Send(self.server, ClientBody::Ack));
+        }
+    }
+
+    fn expire_calls(&mut self, now: Time, out: &mut Vec<Action>) {
+        let late = |deadline: Time| deadline <= now;
+        let text = "the service did not answer in time; it is not known whether the call was executed";
+        let calls: Vec<_> =
+            self.calls.iter().filter(|(_, (_, deadline))| late(*deadline)).map(|(seq, _)| *seq).collect();
+        for seq in calls {
+            if let Some((request, _)) = self.calls.remove(&seq) {
+                out.push(Action::Answer(request, Err(Error::Deadline(text.to_owned()))));
+            }
+        }
+        let queries: Vec<_> =
+            self.queries.iter().filter(|(_, query)| late(query.deadline)).map(|(id, _)| *id).collect();
+        for id in queries {
+            if let Some(query) = self.queries.remove(&id) {
+                let error = Error::Deadline("the service did not answer in time".to_owned());
+                out.push(Action::Answer(query.request, Err(error)));
+            }
+        }
+    }
+
+    /// Ends the session; what was under way has an unknown outcome.
+    fn fail(&mut self, reason: &str, out: &mut Vec<Action>) {
+        for (_, (request, _)) in std::mem::take(&mut self.calls) {
+            out.push(Action::Answer(request, Err(Error::UnknownOutcome(reason.to_owned()))));
+        }
+        for (_, query) in std::mem::take(&mut self.queries) {
+            out.push(Action::Answer(query.request, Err(Error::Disconnected(reason.to_owned()))));
+        }
+        out.push(Action::Event(Event::Closed { session: self.id.to_string(), reason: reason.to_owned() }));
+        out.push(Action::Ended);
+    }
+
+    fn add_candidate(&mut self, peer: PeerId) {
+        // An honest history names few hosts; the bound keeps a lying server from growing the set.
+        if self.candidates.len() >= 16 {
+            self.candidates.pop_first();
+        }
+        self.candidates.insert(peer);
+    }
+}
+
+fn reply(result: CallResult) -> Result<Answer, Error> {
+    match result {
+        CallResult::Ok(body) => Ok(Answer::Reply(body.into_vec())),
+        CallResult::Failed(text) => Err(Error::Trapped(String::from_utf8_lossy(&text).into_owned())),
+        CallResult::Trapped(reason) => Err(Error::Trapped(reason)),
+    }
+}

@@ -1,0 +1,384 @@
+//! The server's side of sessions: what the leader of a group remembers about connected consumers.
+//!
+//! Nothing here is replicated. It is rebuilt from the consumers' `Resume` when another member leads.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::cx::Cx;
+use crate::group::{Group, NotNow};
+use crate::id::{PeerId, ServiceId};
+use crate::instance::machine::{Entry, Machine, SessionKey};
+use crate::instance::{Instance, QueryJob};
+use crate::io::{Lane, MAX_BODY};
+use crate::net::Net;
+use crate::time::{Millis, Time};
+use crate::wire::{
+    self, CallResult, ClientBody, ClientFrame, OutItem, ServerBody, ServerFrame, SessionFrame, SessionInput,
+};
+
+/// Frames that wait while leadership moves; the consumers resend what is dropped.
+const MAX_HELD: usize = 4096;
+const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
+/// Reads that wait for the confirmation of leadership.
+const MAX_READS: usize = 256;
+/// Unlogged acknowledgements after which one is logged on its own.
+const LOG_ACK_EVERY: u64 = 32;
+/// A session whose consumer is not connected for this long expires.
+const EXPIRE_AFTER: Millis = Millis::secs(120);
+
+#[derive(Debug, Default)]
+struct Attached {
+    /// Inputs up to here are proposed.
+    proposed: u64,
+    /// The consumer has items up to here.
+    acked: u64,
+    /// Acknowledgements up to here are proposed.
+    ack_proposed: u64,
+    /// Items up to here were sent over the present connection.
+    sent: u64,
+    absent_since: Option<Time>,
+}
+
+/// Sessions as their leader sees them.
+#[derive(Debug)]
+pub struct Server {
+    service: ServiceId,
+    attached: BTreeMap<SessionKey, Attached>,
+    held: VecDeque<(PeerId, ClientFrame)>,
+    held_bytes: usize,
+    reads: BTreeMap<u64, QueryJob>,
+    ready_reads: Vec<(u64, QueryJob)>,
+    next_read: u64,
+    timer_proposed: Option<(u32, Time)>,
+    timer_retry: Option<Time>,
+}
+
+/// A leader's group and instance.
+pub struct Parts<'a> {
+    /// The group.
+    pub group: &'a mut Group,
+    /// The instance.
+    pub instance: &'a mut Instance,
+    /// The connections.
+    pub net: &'a mut Net,
+}
+
+impl Server {
+    /// Of a service.
+    pub fn new(service: ServiceId) -> Self {
+        Self {
+            service,
+            attached: BTreeMap::new(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            reads: BTreeMap::new(),
+            ready_reads: Vec::new(),
+            next_read: 0,
+            timer_proposed: None,
+            timer_retry: None,
+        }
+    }
+
+    /// A frame from a consumer, while this node serves.
+    pub fn handle_frame(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, from: PeerId, frame: ClientFrame) {
+        let key = (from, frame.session);
+        let executed = parts.instance.machine().session(&key).map_or(0, |session| session.executed);
+        if self.attached.len() >= 2 * crate::instance::machine::MAX_SESSIONS
+            && !self.attached.contains_key(&key)
+        {
+            return;
+        }
+        let attached = self.attached.entry(key).or_insert_with(|| Attached {
+            proposed: executed,
+            acked: frame.ack,
+            ack_proposed: 0,
+            sent: frame.ack,
+            absent_since: None,
+        });
+        attached.acked = attached.acked.max(frame.ack);
+        attached.absent_since = None;
+        match frame.body {
+            ClientBody::Input { seq, input } => self.input(cx, parts, key, seq, input),
+            ClientBody::Resume => {
+                attached.sent = frame.ack;
+                if executed == 0 && attached.proposed == 0 {
+                    // Unknown: either its `Open` is still on the way, right behind this, or it is gone.
+                    self.attached.remove(&key);
+                } else {
+                    self.flush(cx, parts, key);
+                    self.send(cx, parts, key, ServerBody::Ack);
+                }
+            }
+            ClientBody::Ack => self.log_ack(parts, key),
+            ClientBody::Query { id, method, body } => {
+                let job = QueryJob { key, id, method, body: body.into_vec() };
+                self.query(cx, parts, job);
+            }
+            ClientBody::Datagram(body) => {
+                if body.len() <= 1200 {
+                    for other in parts.instance.machine().roommates(&key) {
+                        self.send(cx, parts, other, ServerBody::Datagram(body.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps a frame until it is clear who serves.
+    pub fn hold(&mut self, from: PeerId, frame: ClientFrame) {
+        let size = match &frame.body {
+            ClientBody::Input { input, .. } => input.size(),
+            ClientBody::Query { body, .. } => body.len(),
+            _ => 0,
+        };
+        if self.held.len() < MAX_HELD && self.held_bytes + size <= MAX_HELD_BYTES {
+            self.held_bytes += size;
+            self.held.push_back((from, frame));
+        }
+    }
+
+    /// The frames that were held.
+    pub fn take_held(&mut self) -> VecDeque<(PeerId, ClientFrame)> {
+        self.held_bytes = 0;
+        std::mem::take(&mut self.held)
+    }
+
+    /// This node begins to serve: nothing of an earlier time counts.
+    pub fn on_serving(&mut self) {
+        self.attached.clear();
+        self.reads.clear();
+        self.ready_reads.clear();
+        self.timer_proposed = None;
+    }
+
+    /// Entries were executed: send what they put into outboxes.
+    pub fn on_executed(
+        &mut self,
+        cx: &mut Cx,
+        parts: &mut Parts<'_>,
+        touched: impl IntoIterator<Item = SessionKey>,
+        gone: Vec<(SessionKey, &'static str)>,
+    ) {
+        for key in touched {
+            let before = self.attached.get(&key).map_or(0, |attached| attached.sent);
+            self.flush(cx, parts, key);
+            if self.attached.get(&key).is_some_and(|attached| attached.sent == before) {
+                self.send(cx, parts, key, ServerBody::Ack);
+            }
+            self.log_ack(parts, key);
+        }
+        for (key, reason) in gone {
+            self.send(cx, parts, key, ServerBody::Gone { reason: reason.to_owned() });
+            self.attached.remove(&key);
+        }
+        self.run_reads(cx, parts);
+    }
+
+    /// A query was answered.
+    pub fn on_answer(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, job: &QueryJob, result: CallResult) {
+        self.send(cx, parts, job.key, ServerBody::Answer { id: job.id, result });
+    }
+
+    /// raft confirmed a read.
+    pub fn on_read(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, token: u64, index: u64) {
+        if let Some(job) = self.reads.remove(&token) {
+            self.ready_reads.push((index, job));
+            self.run_reads(cx, parts);
+        }
+    }
+
+    /// Tells each session of this service who serves now, or that nobody is known to.
+    pub fn announce_moved(
+        &mut self,
+        cx: &mut Cx,
+        machine: &Machine,
+        net: &mut Net,
+        epoch: u64,
+        term: u64,
+        to: PeerId,
+    ) {
+        for (key, session) in machine.sessions() {
+            let body = ServerBody::Moved { to: Some(to) };
+            post(cx, net, self.service, *key, (epoch, term), session.executed, body);
+        }
+    }
+
+    /// Tells each session to connect to the probable next server.
+    pub fn announce_next(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, next: PeerId) {
+        for key in self.attached.keys().copied().collect::<Vec<_>>() {
+            self.send(cx, parts, key, ServerBody::Prepare { next });
+        }
+    }
+
+    /// Proposes timers that are due and the expiry of sessions whose consumers are gone.
+    pub fn handle_timeout(&mut self, cx: &mut Cx, parts: &mut Parts<'_>) {
+        if let Some((id, deadline)) = parts.instance.machine().next_timer().filter(|(_, at)| *at <= cx.now) {
+            if self.timer_proposed != Some((id, deadline)) {
+                let entry = Entry::Timer { id, deadline, now: cx.now, seed: cx.random() };
+                if parts.group.propose(wire::encode(&entry)).is_ok() {
+                    self.timer_proposed = Some((id, deadline));
+                } else {
+                    self.timer_retry = Some(cx.now + Millis(50));
+                }
+            }
+        }
+    }
+
+    /// Now and then: sessions whose consumer is not connected.
+    pub fn sweep(&mut self, cx: &mut Cx, parts: &mut Parts<'_>) {
+        let sessions = parts.instance.machine().sessions();
+        let sessions: Vec<_> = sessions.map(|(key, session)| (*key, session.executed)).collect();
+        for (key, proposed) in sessions {
+            let connected = parts.net.is_connected(cx, key.0);
+            let absent = || Attached { proposed, ..Attached::default() };
+            let attached = self.attached.entry(key).or_insert_with(absent);
+            if connected {
+                attached.absent_since = None;
+            } else if cx.now.since(*attached.absent_since.get_or_insert(cx.now)) >= EXPIRE_AFTER {
+                let _ = parts.group.propose(wire::encode(&Entry::Expire { key }));
+            }
+        }
+        let machine = parts.instance.machine();
+        self.attached.retain(|key, attached| machine.session(key).is_some() || attached.proposed > 0);
+    }
+
+    /// When [`Server::handle_timeout`] wants to be called.
+    pub fn timeout(&self, instance: &Instance) -> Option<Time> {
+        let (id, deadline) = instance.machine().next_timer()?;
+        let due = self.timer_retry.map_or(deadline, |retry| retry.max(deadline));
+        (self.timer_proposed != Some((id, deadline))).then_some(due)
+    }
+
+    /// Connected sessions.
+    pub fn attached(&self) -> usize {
+        self.attached.len()
+    }
+
+    fn input(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, key: SessionKey, seq: u64, input: SessionInput) {
+        let Some(attached) = self.attached.get_mut(&key) else { return };
+        if input.size() > MAX_BODY + 256 {
+            return;
+        }
+        if seq != attached.proposed + 1 {
+            // A repeat: the consumer may have lost the acknowledgement. A gap: it resends from its first.
+            if seq <= attached.proposed {
+                self.send(cx, parts, key, ServerBody::Ack);
+            } else if attached.proposed == 0 {
+                let reason = "no such session".to_owned();
+                self.send(cx, parts, key, ServerBody::Gone { reason });
+                self.attached.remove(&key);
+            }
+            return;
+        }
+        let ack = attached.acked;
+        let entry = Entry::Session { key, seq, ack, input, now: cx.now, seed: cx.random() };
+        match parts.group.propose(wire::encode(&entry)) {
+            Ok(()) => {
+                attached.proposed = seq;
+                attached.ack_proposed = attached.ack_proposed.max(ack);
+            }
+            // Too much is uncommitted: not proposed, and the consumer sends it again.
+            Err(NotNow) => {}
+        }
+    }
+
+    fn query(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, job: QueryJob) {
+        let refusal = if job.body.len() > MAX_BODY || job.method.len() > 256 {
+            Some("the query is too large")
+        } else if self.reads.len() + self.ready_reads.len() >= MAX_READS {
+            Some("too many queries wait")
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            let result = CallResult::Trapped(reason.to_owned());
+            return self.on_answer(cx, parts, &job, result);
+        }
+        if parts.group.voters().len() == 1 {
+            let index = parts.group.committed();
+            self.ready_reads.push((index, job));
+            return self.run_reads(cx, parts);
+        }
+        self.next_read += 1;
+        self.reads.insert(self.next_read, job);
+        parts.group.read(self.next_read);
+    }
+
+    fn run_reads(&mut self, cx: &mut Cx, parts: &mut Parts<'_>) {
+        let executed = parts.instance.executed();
+        let (now, later) =
+            std::mem::take(&mut self.ready_reads).into_iter().partition(|(i, _)| *i <= executed);
+        self.ready_reads = later;
+        let now: Vec<(u64, QueryJob)> = now;
+        for (_, job) in now {
+            if !parts.instance.query(cx, job.clone()) {
+                self.on_answer(cx, parts, &job, CallResult::Trapped("too many queries wait".to_owned()));
+            }
+        }
+    }
+
+    /// Sends the outbox from where this connection stands.
+    fn flush(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, key: SessionKey) {
+        let Some(attached) = self.attached.get_mut(&key) else { return };
+        let Some(session) = parts.instance.machine().session(&key) else { return };
+        let first = session.first();
+        let from = attached.sent.max(first - 1) + 1;
+        if from > session.sent {
+            return;
+        }
+        let items: Vec<(u64, OutItem)> = session
+            .outbox
+            .iter()
+            .skip((from - first) as usize)
+            .cloned()
+            .zip(from..)
+            .map(|(item, seq)| (seq, item))
+            .collect();
+        let (executed, last) = (session.executed, session.sent);
+        let authority = (parts.group.epoch(), parts.group.term());
+        for (seq, item) in items {
+            let body = ServerBody::Out { seq, item };
+            if !post(cx, parts.net, self.service, key, authority, executed, body) {
+                return;
+            }
+        }
+        if let Some(attached) = self.attached.get_mut(&key) {
+            attached.sent = last;
+        }
+    }
+
+    /// Logs an acknowledgement when it frees enough, or lets a closed session end.
+    fn log_ack(&mut self, parts: &mut Parts<'_>, key: SessionKey) {
+        let Some(attached) = self.attached.get_mut(&key) else { return };
+        let Some(session) = parts.instance.machine().session(&key) else { return };
+        let known = attached.ack_proposed.max(session.first() - 1);
+        let frees = attached.acked.saturating_sub(known);
+        let ends = session.is_closed() && attached.acked >= session.sent && frees > 0;
+        if frees >= LOG_ACK_EVERY || ends {
+            let entry = Entry::Ack { key, ack: attached.acked };
+            if parts.group.propose(wire::encode(&entry)).is_ok() {
+                attached.ack_proposed = attached.acked;
+            }
+        }
+    }
+
+    fn send(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, key: SessionKey, body: ServerBody) {
+        let executed = parts.instance.machine().session(&key).map_or(0, |session| session.executed);
+        let authority = (parts.group.epoch(), parts.group.term());
+        post(cx, parts.net, self.service, key, authority, executed, body);
+    }
+}
+
+/// Sends a frame of a session to its consumer, if that is connected.
+pub fn post(
+    cx: &mut Cx,
+    net: &mut Net,
+    service: ServiceId,
+    key: SessionKey,
+    (epoch, term): (u64, u64),
+    ack: u64,
+    body: ServerBody,
+) -> bool {
+    let frame = SessionFrame::Server(ServerFrame { service, session: key.1, epoch, term, ack, body });
+    net.send(cx, key.0, Lane::Session, &frame)
+}
