@@ -29,7 +29,7 @@ pub enum Happened {
     /// This node serves now.
     Serving,
     /// An image that the handover asked for.
-    Image(Image),
+    Image(Box<Image>),
     /// The configuration changed.
     Configured,
     /// The service cannot go on here.
@@ -180,7 +180,7 @@ impl Hosted {
             happened.push(Happened::Broken(reason));
         }
         if let Some(image) = report.image {
-            happened.push(Happened::Image(image));
+            happened.push(Happened::Image(Box::new(image)));
         }
         self.events += report.notes.events;
         self.gas += report.notes.gas;

@@ -299,13 +299,11 @@ impl ClientSession {
             Phase::Seeking { since } if now.since(since) >= GIVE_UP_AFTER => {
                 self.fail("no server of the service could be reached for 30 s", out);
             }
-            Phase::Open => {
-                if !self.unacked.is_empty() && now.since(self.progress_at) >= RESEND_AFTER {
-                    self.progress_at = now;
-                    self.resend(out);
-                }
+            Phase::Open if !self.unacked.is_empty() && now.since(self.progress_at) >= RESEND_AFTER => {
+                self.progress_at = now;
+                self.resend(out);
             }
-            _ if self.seek_at.is_some_and(|at| at <= now) => {
+            Phase::Opening { .. } | Phase::Seeking { .. } if self.seek_at.is_some_and(|at| at <= now) => {
                 self.seek_at = Some(now + SEEK_EVERY);
                 self.try_next(out);
             }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::cx::Cx;
-use crate::group::{Group, NotNow};
+use crate::group::Group;
 use crate::id::{PeerId, ServiceId};
 use crate::instance::machine::{Entry, Machine, SessionKey};
 use crate::instance::{Instance, QueryJob};
@@ -272,13 +272,10 @@ impl Server {
         }
         let ack = attached.acked;
         let entry = Entry::Session { key, seq, ack, input, now: cx.now, seed: cx.random() };
-        match parts.group.propose(wire::encode(&entry)) {
-            Ok(()) => {
-                attached.proposed = seq;
-                attached.ack_proposed = attached.ack_proposed.max(ack);
-            }
-            // Too much is uncommitted: not proposed, and the consumer sends it again.
-            Err(NotNow) => {}
+        // Refused when too much is uncommitted: the consumer sends it again.
+        if parts.group.propose(wire::encode(&entry)).is_ok() {
+            attached.proposed = seq;
+            attached.ack_proposed = attached.ack_proposed.max(ack);
         }
     }
 
