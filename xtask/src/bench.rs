@@ -12,7 +12,7 @@ pub fn run_all(args: &[&str]) -> Result<()> {
         bail!("bench takes one name");
     }
     setup::everything()?;
-    let tree = web::build(web::Kind::Release)?;
+    let tree = web::build_for_tests(web::Kind::Release)?;
     let relay = relay::build(web::Kind::Release)?;
     let chromium = setup::find_chromium().context("no Chromium")?;
     let mut node = command("node");

@@ -23,7 +23,8 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// Crates whose wasm build differs from their native one and is linted on its own.
-const WASM_CRATES: [&str; 4] = ["transport-webrtc", "web-peer", "inspector", "www"];
+const WASM_CRATES: [&str; 6] =
+    ["inspector", "sandbox-host", "tab-test", "transport-webrtc", "web-peer", "www"];
 
 type Check = fn() -> Result<()>;
 

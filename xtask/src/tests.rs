@@ -61,7 +61,7 @@ fn simulator() -> Result<Tally> {
 
 fn tabs(files: &[&str]) -> Result<Tally> {
     setup::everything()?;
-    let tree = web::build(web::Kind::Quick)?;
+    let tree = web::build_for_tests(web::Kind::Quick)?;
     let relay = relay::build(web::Kind::Quick)?;
     let chromium = setup::find_chromium().context("no Chromium")?;
     let report = root().join("target").join("tabs.tap");

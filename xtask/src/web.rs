@@ -27,6 +27,9 @@ const CRATES: [(&str, &str, &str); 3] = [
     ("www", "www", "app/app"),
 ];
 
+/// A small peer in which the transport is tested: package, wasm's name, place beside the web tree.
+const TEST_CRATE: (&str, &str, &str) = ("tab-test", "tab_test", "../tab-test/tab_test");
+
 /// Folders that are served as they are: source, place in the web tree.
 const STATIC: [(&str, &str); 3] = [("web-peer/js", ""), ("web-peer/sandbox", "sandbox"), ("www/static", "")];
 
@@ -74,9 +77,18 @@ impl Kind {
 
 /// Builds the tree and says where it is.
 pub fn build(kind: Kind) -> Result<PathBuf> {
+    build_with(kind, &CRATES)
+}
+
+/// Builds the tree and the pages that only tests need, in one run of cargo so that both share their dependencies.
+pub fn build_for_tests(kind: Kind) -> Result<PathBuf> {
+    build_with(kind, &[&CRATES[..], &[TEST_CRATE]].concat())
+}
+
+fn build_with(kind: Kind, wanted: &[(&str, &str, &str)]) -> Result<PathBuf> {
     let tree = kind.tree();
     fs::create_dir_all(&tree)?;
-    crates(kind, &tree)?;
+    crates(kind, wanted, &tree)?;
     services(&tree)?;
     for (folder, reads, place) in BUNDLES {
         bundle(folder, reads, &tree.join(place))?;
@@ -87,14 +99,14 @@ pub fn build(kind: Kind) -> Result<PathBuf> {
     Ok(tree)
 }
 
-fn crates(kind: Kind, tree: &Path) -> Result<()> {
+fn crates(kind: Kind, wanted: &[(&str, &str, &str)], tree: &Path) -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--target", TARGET, "--profile", kind.profile()]);
-    for (package, _, _) in CRATES {
+    for (package, _, _) in wanted {
         build.args(["-p", package]);
     }
     run(&mut build)?;
-    for (_, file, place) in CRATES {
+    for (_, file, place) in wanted {
         let built = root().join("target").join(TARGET).join(kind.profile()).join(file).with_extension("wasm");
         let place = tree.join(place);
         let (dir, name) =
@@ -167,7 +179,8 @@ fn bundle(folder: &str, reads: &[&str], out: &Path) -> Result<()> {
     fs::write(&stamp, "").with_context(|| format!("cannot write {}", stamp.display()))
 }
 
-/// Copies the files below `from` that are newer than their copies; a missing folder is an empty one.
+/// Copies the files below `from` that are newer than their copies, notes for developers aside; a missing folder is an
+/// empty one.
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     if !from.is_dir() {
         return Ok(());
@@ -178,7 +191,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         let place = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy_tree(&entry.path(), &place)?;
-        } else {
+        } else if entry.path().extension().is_none_or(|extension| extension != "md") {
             copy(&entry.path(), &place)?;
         }
     }
