@@ -20,7 +20,7 @@ const sdk = {
     pipeline.onResolve({ filter: /^tabfarm:sdk$/ }, () => ({ path: "sdk", namespace: "tabfarm" }));
     pipeline.onLoad({ filter: /^sdk$/, namespace: "tabfarm" }, async () => {
       const names = (await readdir(sdkDir)).filter((name) => name.endsWith(".ts")).sort();
-      const files = await Promise.all(names.map(async (name) => [`tabfarm/${name}`, await readFile(join(sdkDir, name), "utf8")]));
+      const files = await Promise.all(names.map(async (name) => [`node_modules/tabfarm/${name}`, await readFile(join(sdkDir, name), "utf8")]));
       return { contents: JSON.stringify(Object.fromEntries(files)), loader: "json", watchDirs: [sdkDir] };
     });
   },
@@ -35,6 +35,7 @@ await build({
   target: "es2022",
   minify: true,
   legalComments: "linked",
+  loader: { ".ts": "text" },
   external: ["node:*", "fs", "module", "path", "url"],
   plugins: [sdk],
   logLevel: "warning",

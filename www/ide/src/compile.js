@@ -2,10 +2,14 @@
 
 /** How long a compilation may take; a heavy service takes 2 s on a slow machine. */
 const TIMEOUT_MS = 20_000;
+/** A superseded compilation that has taken this long is stopped rather than waited for. */
+const LONG_MS = 2_000;
 /** The longest source that is compiled, in UTF-16 units. */
 export const MAX_SOURCE = 1_000_000;
 
 let worker = null;
+/** Has the worker loaded its compiler; what is posted earlier could be lost. */
+let ready = false;
 let running = null;
 let lastId = 0;
 
@@ -21,13 +25,11 @@ export function compile(source, optimize) {
     const message = `The source has ${source.length.toLocaleString("en")} characters; at most ${MAX_SOURCE.toLocaleString("en")} are compiled. Make it shorter.`;
     return Promise.resolve(failure(message));
   }
-  // A worker cannot be interrupted while it compiles. A check under way is worth waiting for only if it is the same.
   if (running) {
     const before = running;
-    running = null;
-    clearTimeout(before.timer);
-    before.resolve({ superseded: true, module: null, diagnostics: [], ms: 0 });
-    if (before.longRunning) stop();
+    settle({ superseded: true, module: null, diagnostics: [], ms: 0 });
+    // A worker cannot be interrupted: a long compilation costs more than a fresh worker.
+    if (before.started && performance.now() - before.started > LONG_MS) stop();
   }
   return new Promise((resolve) => {
     const id = ++lastId;
@@ -35,10 +37,9 @@ export function compile(source, optimize) {
       stop();
       settle(failure(`The compiler was stopped after ${TIMEOUT_MS / 1000} s. Look for something endless in your types or constants.`));
     }, TIMEOUT_MS);
-    const job = { id, resolve, timer, longRunning: false };
-    setTimeout(() => (job.longRunning = true), 2_000);
-    running = job;
-    start().postMessage({ id, source, optimize });
+    running = { id, resolve, timer, request: { id, source, optimize }, started: 0 };
+    start();
+    post();
   });
 }
 
@@ -48,22 +49,33 @@ export function warm() {
 }
 
 function start() {
-  if (worker) return worker;
+  if (worker) return;
   worker = new Worker(new URL("./compiler-worker.js", import.meta.url), { type: "module", name: "assemblyscript" });
   worker.onmessage = ({ data }) => {
-    if (running?.id === data.id) settle(data.result);
+    if (data.ready) {
+      ready = true;
+      post();
+    } else if (running?.id === data.id) {
+      settle(data.result);
+    }
   };
   worker.onerror = (event) => {
     event.preventDefault();
     stop();
     settle(failure(`The compiler failed to run (${event.message || "it could not be loaded"}). Reload the page and try again.`));
   };
-  return worker;
+}
+
+function post() {
+  if (!ready || !running || running.started) return;
+  running.started = performance.now();
+  worker.postMessage(running.request);
 }
 
 function stop() {
   worker?.terminate();
   worker = null;
+  ready = false;
 }
 
 function settle(result) {

@@ -10,6 +10,7 @@ const MAX_DIAGNOSTICS = 50;
 onmessage = async ({ data: { id, source, optimize } }) => {
   postMessage({ id, result: await compile(source, optimize) });
 };
+postMessage({ ready: true });
 
 async function compile(source, optimize) {
   const started = performance.now();
@@ -17,7 +18,7 @@ async function compile(source, optimize) {
   let module = null;
   const files = { ...sdk, [SOURCE]: source, [ENTRY]: entryText };
   const lines = lineStarts(source);
-  const options = [ENTRY, "--outFile", "module.wasm", "--runtime", "incremental", "--exportStart", "_initialize", "--noColors"];
+  const options = [ENTRY, "--outFile", "module.wasm", "--runtime", "incremental", "--exportStart", "_initialize", "--noColors", "--use", "abort=~lib/tabfarm/index/abort"];
   options.push(...(optimize ? ["--optimizeLevel", "2", "--shrinkLevel", "1", "--converge"] : ["--optimizeLevel", "0"]));
   try {
     const { error, stderr } = await asc.main(options, {
@@ -34,6 +35,8 @@ async function compile(source, optimize) {
       module = null;
       if (!diagnostics.some((each) => each.severity === "error")) diagnostics.push(plain(String(stderr) || error.message));
     }
+    diagnostics.push(...foreignImports(module));
+    if (diagnostics.some((each) => each.severity === "error")) module = null;
   } catch (error) {
     module = null;
     diagnostics.push(plain(`The compiler gave up: ${error?.message ?? error}`));
@@ -47,6 +50,16 @@ function toDiagnostic({ message, code, category, range }, lines) {
   if (!range || path !== SOURCE) return plain(path ? `${message} (in ${path})` : message, severity);
   const line = lineOf(lines, range.start);
   return { line: line + 1, column: range.start - lines[line] + 1, length: range.end - range.start, severity, message: `${message} (AS${code})` };
+}
+
+/** What a service may not import, named in the author's words: hosts refuse anything but the ABI. */
+function foreignImports(module) {
+  if (!module) return [];
+  const foreign = WebAssembly.Module.imports(new WebAssembly.Module(module)).filter((each) => each.module !== "host");
+  return foreign.map(({ module, name }) => {
+    const instead = { "console.log": "use cx.log", "Date.now": "use cx.now", seed: "Math.random is not the same on every replica; use cx.random" }[name];
+    return plain(`A service cannot use ${name === "seed" ? "Math.random" : name} (${module}): ${instead ?? "it has no such host function"}.`);
+  });
 }
 
 function plain(message, severity = "error") {
