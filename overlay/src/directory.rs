@@ -30,6 +30,8 @@ struct Search {
     query: Query,
     service: Option<ServiceId>,
     asked: BTreeSet<PeerId>,
+    /// Keys that the DHT has not answered yet.
+    pending: BTreeSet<Hash>,
     until: Time,
     /// Relays were asked; next the DHT and tabs.
     widened: bool,
@@ -82,6 +84,7 @@ impl Directory {
             query,
             service,
             asked: relays.clone(),
+            pending: BTreeSet::new(),
             until: cx.now + RELAYS_WITHIN,
             widened: false,
             indexed: false,
@@ -128,7 +131,10 @@ impl Directory {
     /// The DHT answered.
     pub fn on_dht(&mut self, cx: &mut Cx, net: &mut Net, event: DhtEvent) {
         match event {
-            DhtEvent::Got { values, .. } => {
+            DhtEvent::Got { key, values } => {
+                self.searches.values_mut().for_each(|search| {
+                    search.pending.remove(&key);
+                });
                 let mut news = false;
                 for value in values {
                     news |= self.learn(cx, net, &value);
@@ -145,7 +151,11 @@ impl Directory {
                 let ids: Vec<u64> =
                     self.searches.iter().filter(|(_, search)| keyed(search)).map(|(id, _)| *id).collect();
                 for id in ids {
+                    if let Some(search) = self.searches.get_mut(&id) {
+                        search.pending.remove(&key);
+                    }
                     self.ask(cx, net, id, &peers);
+                    self.step(cx, net, id);
                 }
             }
         }
@@ -201,12 +211,12 @@ impl Directory {
             Some(service) => !self.index.hosts(service, cx.now).is_empty(),
             None => search.found,
         };
-        if search.asked.is_empty() || (known && search.service.is_some()) {
-            if known || search.widened {
-                self.finish(cx, id);
-            } else {
-                self.widen(cx, net, id);
-            }
+        let exhausted = search.asked.is_empty() && search.pending.is_empty();
+        match (known && search.service.is_some(), exhausted) {
+            (true, _) => self.finish(cx, id),
+            (false, true) if known || search.widened => self.finish(cx, id),
+            (false, true) => self.widen(cx, net, id),
+            (false, false) => {}
         }
     }
 
@@ -215,24 +225,19 @@ impl Directory {
         let Some(search) = self.searches.get_mut(&id) else { return };
         search.widened = true;
         search.until = cx.now + OTHERS_WITHIN;
-        for key in provider_keys(&search.query) {
-            cx.put(Output::Dht(DhtCommand::FindProviders { key }));
+        search.pending = provider_keys(&search.query).into_iter().collect();
+        for key in &search.pending {
+            cx.put(Output::Dht(DhtCommand::FindProviders { key: *key }));
         }
         if let Some(service) = search.service {
             for key in [registry::service_key(service), registry::host_key(service)] {
+                search.pending.insert(key);
                 cx.put(Output::Dht(DhtCommand::Get { key }));
             }
         }
         let tabs: Vec<PeerId> = net.of_role(Role::Tab).take(ASK_TABS).collect();
         self.ask(cx, net, id, &tabs);
-        // A search without a key of the DHT rests on the tabs' answers.
-        if self
-            .searches
-            .get(&id)
-            .is_some_and(|search| search.asked.is_empty() && provider_keys(&search.query).is_empty())
-        {
-            self.finish(cx, id);
-        }
+        self.step(cx, net, id);
     }
 
     fn ask(&mut self, cx: &mut Cx, net: &mut Net, id: u64, peers: &[PeerId]) {

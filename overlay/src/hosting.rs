@@ -110,6 +110,12 @@ impl Hosted {
         self.group.serves() && self.instance.as_ref().is_some_and(Instance::is_ready)
     }
 
+    /// Goes on in a group of a later epoch.
+    pub fn restart(&mut self, group: Group) {
+        self.group = group;
+        self.serving = false;
+    }
+
     /// A raft message.
     pub fn handle_group(&mut self, from: PeerId, frame: &GroupFrame) -> Result<(), GuardError> {
         if frame.epoch != self.group.epoch() {
@@ -123,8 +129,8 @@ impl Hosted {
     /// A consumer's frame.
     pub fn handle_client(&mut self, cx: &mut Cx, net: &mut Net, from: PeerId, frame: ClientFrame) {
         let leads = self.group.leads() && self.instance.is_some();
-        let sealed = self.source.as_ref().is_some_and(|source| source.is_sealing());
-        if leads && (!self.is_serving() || self.group.is_transferring() || sealed) {
+        let waits = self.group.is_transferring() || is_sealing(&self.source);
+        if leads && (!self.is_serving() || waits) {
             return self.server.hold(from, frame);
         }
         let Some(instance) = self.instance.as_mut().filter(|_| leads) else {
@@ -227,7 +233,7 @@ impl Hosted {
                 }
             }
         }
-        if serves && !self.group.is_transferring() && !self.source.as_ref().is_some_and(|s| s.is_sealing()) {
+        if serves && !self.group.is_transferring() && !is_sealing(&self.source) {
             for (from, frame) in self.server.take_held() {
                 self.handle_client(cx, net, from, frame);
             }
@@ -286,7 +292,7 @@ impl Hosted {
             if instance.timeout().is_some_and(|at| at <= cx.now) {
                 instance.handle_timeout(cx);
             }
-            if self.serving && !self.group.is_transferring() {
+            if self.serving && !self.group.is_transferring() && !is_sealing(&self.source) {
                 let mut parts = Parts { group: &mut self.group, instance, net };
                 self.server.handle_timeout(cx, &mut parts);
             }
@@ -296,7 +302,7 @@ impl Hosted {
     /// When [`Hosted::handle_timeout`] wants to be called.
     pub fn timeout(&self) -> Option<Time> {
         let instance = self.instance.as_ref();
-        let serves = self.serving && !self.group.is_transferring();
+        let serves = self.serving && !self.group.is_transferring() && !is_sealing(&self.source);
         let timer = instance.filter(|_| serves).and_then(|instance| self.server.timeout(instance));
         let gas = instance.and_then(Instance::timeout);
         self.group.timeout().into_iter().chain(timer).chain(gas).min()
@@ -304,7 +310,7 @@ impl Hosted {
 
     /// Now and then: sessions whose consumers are gone.
     pub fn sweep(&mut self, cx: &mut Cx, net: &mut Net) {
-        if let (true, Some(instance)) = (self.serving, &mut self.instance) {
+        if let (true, Some(instance)) = (self.serving && !is_sealing(&self.source), &mut self.instance) {
             let mut parts = Parts { group: &mut self.group, instance, net };
             self.server.sweep(cx, &mut parts);
         }
@@ -338,4 +344,9 @@ impl Hosted {
             memory_mib: self.memory_mib,
         }
     }
+}
+
+/// A sealed log takes nothing more: what this node executed after the image, the target would execute again.
+fn is_sealing(source: &Option<Source>) -> bool {
+    source.as_ref().is_some_and(Source::is_sealing)
 }

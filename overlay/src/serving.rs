@@ -111,7 +111,7 @@ impl Node {
                 let Some(instance) = &hosted.instance else { return };
                 // The log goes on in a new epoch, from what is executed.
                 let (index, term) = (instance.executed(), hosted.group.term());
-                hosted.group = Group::found(&mut self.cx, epoch, index, term);
+                hosted.restart(Group::found(&mut self.cx, epoch, index, term));
                 self.dirty.insert(service);
             }
         }

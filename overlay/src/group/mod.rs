@@ -336,12 +336,6 @@ impl Group {
         Some(LogStart { epoch: self.epoch, index, term, members: self.members.clone() })
     }
 
-    /// Has a voter's log everything that is committed, as far as the leader knows.
-    pub fn has_caught_up(&self, id: u64) -> bool {
-        let committed = self.raft.raft.raft_log.committed;
-        self.raft.raft.prs().get(id).is_some_and(|progress| progress.matched >= committed)
-    }
-
     /// The state holder with the longest log, besides this node.
     pub fn best_state_holder(&self) -> Option<u64> {
         let holders = self.members.iter().filter(|(id, member)| **id != self.id && !member.witness);

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::id::{PackageId, PeerId, SessionId};
+use crate::io::MAX_BODY;
 use crate::sandbox::{Effect, EventKind, GuestEvent, Outcome};
 use crate::time::Time;
 use crate::wire::{CallResult, OutItem, SessionInput};
@@ -299,6 +300,12 @@ impl Machine {
                 (CallResult::Trapped(reason), Vec::new())
             }
         };
+        let result = match result {
+            CallResult::Ok(body) | CallResult::Failed(body) if body.len() > MAX_BODY => {
+                CallResult::Trapped(format!("the reply has {} bytes, more than {MAX_BODY}", body.len()))
+            }
+            result => result,
+        };
         if let Some(Current::Input { key, seq, is_call: true }) = self.current.take() {
             self.push(key, OutItem::Reply { to: seq, result });
         }
@@ -402,6 +409,8 @@ impl Machine {
 
     fn apply(&mut self, effect: Effect) {
         match effect {
+            // The sandbox refuses these to the module; a host that lets them through must not break its consumers.
+            Effect::Send { bytes, .. } | Effect::Broadcast { bytes, .. } if bytes.len() > MAX_BODY => {}
             Effect::Send { session, bytes } => {
                 if let Some(key) = self.handles.get(&session) {
                     self.push(*key, OutItem::Message(ByteBuf::from(bytes)));
