@@ -14,7 +14,7 @@ use overlay::time::{Millis, Time};
 use web_time::{Instant, SystemTime};
 
 use crate::addresses::{
-    claimed, is_circuit, is_webrtc, kernel_peer, libp2p_peer, relay_of, webrtc_through, MAX_ADDRESSES,
+    claimed, is_circuit, is_webrtc, kernel_peer, last_peer, libp2p_peer, relay_of, MAX_ADDRESSES,
 };
 use crate::behaviour::{Behaviour, BehaviourEvent};
 use crate::dht::{self, Admit, Dht};
@@ -307,8 +307,8 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer_id), .. } => {
                 self.on_dial_failed(peer_id)
             }
-            SwarmEvent::ExternalAddrConfirmed { address } => self.on_confirmed(address),
-            SwarmEvent::ExternalAddrExpired { address } => self.on_expired(&address),
+            SwarmEvent::ExternalAddrConfirmed { address } => self.on_confirmed(&address),
+            SwarmEvent::ExternalAddrExpired { .. } => self.report_addresses(),
             SwarmEvent::ListenerClosed { listener_id, .. } => {
                 self.relays.on_listener_closed(listener_id, self.clock.now());
             }
@@ -391,23 +391,10 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
         }
     }
 
-    /// A relay's circuit is ours: announce the way to WebRTC through it instead.
-    fn on_confirmed(&mut self, address: Multiaddr) {
-        if let Some(relay) = relay_of(&address).filter(|_| !is_webrtc(&address)) {
-            let local = *self.swarm.local_peer_id();
-            self.swarm.remove_external_address(&address);
-            self.swarm.add_external_address(webrtc_through(&relay, local));
-            if let Some(peer) = crate::addresses::last_peer(&relay) {
-                self.relays.on_up(&peer);
-            }
-        }
-        self.report_addresses();
-    }
-
-    fn on_expired(&mut self, address: &Multiaddr) {
-        if let Some(relay) = relay_of(address).filter(|_| !is_webrtc(address)) {
-            let local = *self.swarm.local_peer_id();
-            self.swarm.remove_external_address(&webrtc_through(&relay, local));
+    /// A circuit is ours: the WebRTC behaviour announces the way through it.
+    fn on_confirmed(&mut self, address: &Multiaddr) {
+        if let Some(relay) = relay_of(address).and_then(|relay| last_peer(&relay)) {
+            self.relays.on_up(&relay);
         }
         self.report_addresses();
     }

@@ -1,0 +1,224 @@
+// Types and promises of tabfarm.js.
+
+/** `name@publisher`. */
+export type ServiceId = string;
+export type Path = 'direct' | 'relayed';
+export type ErrorCode =
+  | 'not-found' | 'no-server' | 'deadline' | 'trapped' | 'refused' | 'invalid-package' | 'not-permitted'
+  | 'overloaded' | 'ambiguous' | 'disconnected' | 'unknown-outcome';
+/** Bytes; text is sent as UTF-8. */
+export type Body = Uint8Array | ArrayBuffer | string;
+
+/** Why a promise failed. */
+export class TabfarmError extends Error {
+  readonly code: ErrorCode;
+  /** With `ambiguous`: the services that have the name. */
+  readonly candidates?: ServiceId[];
+}
+
+export interface JoinOptions {
+  /** Multiaddrs that end in `/p2p/ID`, or `http(s)` URLs of relays. Default: the server that tabfarm.js came from. */
+  relays?: string[];
+  /** Where the key lives. Default: `indexeddb`. */
+  store?: 'indexeddb' | 'memory';
+  /** STUN and TURN servers. Default: none; peers behind different NATs need at least one. */
+  iceServers?: RTCIceServer[];
+  /** A name that other people see. */
+  name?: string;
+  /** How long to wait for a relay. Default: 20,000. */
+  timeoutMs?: number;
+}
+
+export interface Manifest {
+  format?: 1;
+  abi?: 1;
+  name: string;
+  version: string;
+  description?: string;
+  tags?: string[];
+  engine: 'wasm';
+  state: 'none' | 'single' | 'replicated-3' | 'replicated-5';
+  access?: 'anyone' | string[];
+  hosts?: 'anyone' | string[];
+  interface: Record<string, { body?: object; reply?: object; readOnly?: boolean }>;
+  requires?: object;
+  qos?: object;
+  permissions?: { call?: string[]; datagrams?: boolean };
+  location?: [number, number];
+  ui?: string;
+}
+
+export interface Query {
+  name?: string;
+  /** In name, description or tags. */
+  text?: string;
+  tag?: string;
+  /** Latitude, longitude, kilometres. */
+  near?: [number, number, number];
+}
+
+export interface ServiceRecord {
+  id: ServiceId;
+  name: string;
+  publisher: string;
+  version: string;
+  description: string;
+  tags: string[];
+  state: Manifest['state'];
+  package: string;
+  location: [number, number] | null;
+  hasUi: boolean;
+  /** Peers known to serve it now. */
+  hosts: string[];
+  /** When it was published, in ms since the Unix epoch. */
+  sequence: number;
+}
+
+export interface PeerInfo {
+  id: string;
+  /** Untrusted text. */
+  name: string;
+  role: 'tab' | 'relay';
+  path: Path;
+  rttMs: number | null;
+  volunteer: boolean;
+  hosting: ServiceId[];
+}
+
+export interface HostedService {
+  service: ServiceId;
+  role: 'leader' | 'follower' | 'joining' | 'witness';
+  epoch: number;
+  term: number;
+  sessions: number;
+  events: number;
+  gas: number;
+  traps: number;
+  members: string[];
+  /** Target and step of a handover under way. */
+  handover: [string, string] | null;
+  memoryMib: number;
+}
+
+export interface SessionInfo {
+  id: string;
+  service: ServiceId;
+  server: string;
+  epoch: number;
+  term: number;
+  path: Path;
+}
+
+export interface HandoverReport {
+  service: ServiceId;
+  from: string;
+  to: string;
+  witness: string | null;
+  term: number;
+  pauseMs: number;
+  bytes: number;
+  stateBytes: number;
+  uncertain: boolean;
+}
+
+export interface Status {
+  id: string;
+  /** Others can reach this peer. */
+  joined: boolean;
+  peers: PeerInfo[];
+  relays: string[];
+  hosting: HostedService[];
+  sessions: SessionInfo[];
+  volunteer: { cpu: number; memory_mib: number; storage_mib: number; services: string[] } | null;
+}
+
+export interface VolunteerPolicy {
+  /** Percent of a core. Default: 50. */
+  cpu?: number;
+  /** Default: 256. */
+  memoryMiB?: number;
+  /** Default: 256. */
+  storageMiB?: number;
+  /** Names or `name@publisher`. Default: any. */
+  services?: string[] | 'any';
+}
+
+interface PeerEvents {
+  /** `joined` or the relays changed. */
+  status: CustomEvent<object>;
+  peer: CustomEvent<{ id: string; connected: boolean }>;
+  hosting: CustomEvent<{ service: ServiceId }>;
+  /** A session of this peer follows its service to another server. */
+  moved: CustomEvent<SessionInfo>;
+  handover: CustomEvent<{ service: ServiceId; from: string; to: string; step: string; reason: string }>;
+  log: CustomEvent<{ service: ServiceId; level: number; text: string }>;
+  error: CustomEvent<{ code: ErrorCode; message: string }>;
+}
+
+/** This tab as a peer. */
+export class Peer extends EventTarget {
+  private constructor();
+  /** Resolves once others can reach this peer. `disconnected` when no relay answers in time. */
+  static join(options?: JoinOptions): Promise<Peer>;
+  /** libp2p PeerId: the same after a reload, never that of another tab. */
+  readonly id: string;
+  status(): Status;
+  /** Signs and publishes a package, and serves it here until a volunteer takes over. */
+  publish(pkg: { manifest: Manifest; module: Uint8Array; ui?: Record<string, Body> }): Promise<ServiceId>;
+  /** `complete` is false when no index could be asked. */
+  find(query?: Query): Promise<ServiceRecord[] & { complete: boolean }>;
+  /** `service` is a name or `name@publisher`; `ambiguous` when several publishers have the name. */
+  open(service: string, options?: { deadlineMs?: number }): Promise<Session>;
+  /** A session for one call. */
+  call(service: string, method: string, body?: Body, options?: { deadlineMs?: number }): Promise<Uint8Array>;
+  /** What this tab takes on; false: nothing. A failure shows as an `error` event. */
+  volunteer(policy: VolunteerPolicy | false): void;
+  /** Pulls a service and serves it here. */
+  host(service: string): Promise<void>;
+  /** Moves the serving role held here to peer `to`. */
+  handover(service: string, to: string): Promise<HandoverReport>;
+  /** The manifest and UI assets of a service. */
+  package(service: string): Promise<{ manifest: Manifest; ui: Record<string, Uint8Array> }>;
+  /** Stops serving here without handing over: the state is lost. */
+  drop(service: string): Promise<void>;
+  /** Refused: this version keeps no ratings. */
+  rate(service: string, stars: number): void;
+  /** Open sessions of this peer. */
+  sessions(): Session[];
+  /** Hands over what it serves, then disconnects. */
+  leave(): Promise<void>;
+  addEventListener<T extends keyof PeerEvents>(type: T, listener: (event: PeerEvents[T]) => void, options?: AddEventListenerOptions): void;
+}
+
+interface SessionEvents {
+  /** An ordered message from the service. */
+  message: CustomEvent<Uint8Array>;
+  /** A lossy one. */
+  datagram: CustomEvent<Uint8Array>;
+  moved: CustomEvent<SessionInfo>;
+  close: CustomEvent<{ reason: string }>;
+  /** A `send` or `datagram` failed. */
+  error: CustomEvent<{ code: ErrorCode; message: string }>;
+}
+
+/** A connection to a service, wherever it is served. */
+export class Session extends EventTarget {
+  private constructor();
+  readonly id: string;
+  readonly service: ServiceId;
+  /** The peer that serves it now. */
+  readonly server: string;
+  readonly epoch: number;
+  readonly term: number;
+  readonly path: Path;
+  /** Exactly once and in order, across handovers. Default deadline: 30 s. */
+  call(method: string, body?: Body, options?: { deadlineMs?: number }): Promise<Uint8Array>;
+  /** Read-only, outside the order of calls. */
+  query(method: string, body?: Body, options?: { deadlineMs?: number }): Promise<Uint8Array>;
+  /** An ordered message to the service. */
+  send(body: Body): void;
+  /** A lossy one to the session's rooms, at most 1,200 bytes. */
+  datagram(body: Body): void;
+  close(): void;
+  addEventListener<T extends keyof SessionEvents>(type: T, listener: (event: SessionEvents[T]) => void, options?: AddEventListenerOptions): void;
+}

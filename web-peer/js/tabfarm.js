@@ -1,0 +1,361 @@
+// Tabfarm in a page: `Peer.join()` makes this tab a peer. Types and promises are in tabfarm.d.ts.
+
+import init, { RawPeer } from './peer/web_peer.js';
+import { Alarm } from './peer/alarm.js';
+import { identity } from './peer/identity.js';
+
+/** How long `join` waits for a relay, in ms. */
+const JOIN_TIME = 20_000;
+/** Messages kept for a session until somebody listens; more are dropped, oldest first. */
+const MAX_BACKLOG = 1_024;
+/** Relays asked for in one `join`. */
+const MAX_RELAYS = 8;
+const NOTHING = new Uint8Array();
+
+/** Why a promise failed: `code` is for programs, `message` for people. */
+export class TabfarmError extends Error {
+  constructor(code, message, candidates) {
+    super(message);
+    this.name = 'TabfarmError';
+    this.code = code;
+    if (candidates) this.candidates = candidates;
+  }
+}
+
+export class Peer extends EventTarget {
+  #raw;
+  #alarm;
+  #identity;
+  #left = false;
+  #next = 1;
+  #requests = new Map();
+  #sessions = new Map();
+  #online = () => this.#raw.online();
+  #shown = () => this.#raw.ring();
+
+  static async join(options = {}) {
+    const { relays, store = 'indexeddb', iceServers = [], name = '', timeoutMs = JOIN_TIME } = options;
+    const wasm = init({ module_or_path: new URL('./peer/web_peer_bg.wasm', import.meta.url) });
+    const [addresses, key] = await Promise.all([addressesOf(relays), identity(store), wasm]);
+    let peer;
+    try {
+      peer = new Peer(key, name, iceServers);
+    } catch (error) {
+      key.release();
+      throw new TabfarmError('refused', error.message);
+    }
+    const usable = addresses.filter((address) => peer.#raw.relay(address));
+    if (usable.length === 0) {
+      peer.#close();
+      throw new TabfarmError('disconnected', 'no relay to join was found');
+    }
+    try {
+      await peer.#joined(timeoutMs);
+    } catch (error) {
+      peer.#close();
+      throw error;
+    }
+    return peer;
+  }
+
+  /** Use `Peer.join`. */
+  constructor(key, name, iceServers) {
+    super();
+    this.#identity = key;
+    this.#alarm = new Alarm(() => this.#raw.ring());
+    try {
+      this.#raw = new RawPeer(key.secret, name, iceServers, this.#page());
+    } catch (error) {
+      this.#alarm.close();
+      throw error;
+    }
+    addEventListener('online', this.#online);
+    addEventListener('pageshow', this.#shown);
+  }
+
+  get id() {
+    return this.#raw.id;
+  }
+
+  status() {
+    const status = this.#raw.status() ?? { joined: false, peers: [], relays: [], hosting: [], sessions: [], volunteer: null };
+    return { id: this.id, ...status };
+  }
+
+  sessions() {
+    return [...this.#sessions.values()];
+  }
+
+  async publish({ manifest, module, ui = {} }) {
+    const text = new TextEncoder().encode(JSON.stringify(manifest));
+    const assets = Object.entries(ui).map(([path, body]) => [path, bytes(body)]);
+    return this.#ask((id) => this.#raw.publish(id, text, bytes(module), assets));
+  }
+
+  async find(query = {}) {
+    const { name, text, tag, near = [] } = query;
+    return this.#ask((id) => this.#raw.find(id, name, text, tag, Float64Array.from(near)));
+  }
+
+  async open(service, { deadlineMs = 0 } = {}) {
+    const make = (info) => {
+      const session = new Session(info, (use) => this.#ask((id) => use(this.#raw, id)));
+      this.#sessions.set(session.id, session);
+      return session;
+    };
+    return this.#ask((id) => this.#raw.open(id, String(service), deadlineMs), make);
+  }
+
+  async call(service, method, body = NOTHING, options = {}) {
+    const session = await this.open(service, options);
+    try {
+      return await session.call(method, body, options);
+    } finally {
+      session.close();
+    }
+  }
+
+  volunteer(policy) {
+    const set = (id) => {
+      if (!policy) return this.#raw.decline(id);
+      const { cpu = 50, memoryMiB = 256, storageMiB = 256, services = 'any' } = policy;
+      this.#raw.volunteer(id, cpu, memoryMiB, storageMiB, services === 'any' ? [] : services);
+    };
+    this.#ask(set).catch((error) => this.#report(error));
+  }
+
+  async host(service) {
+    await this.#ask((id) => this.#raw.host(id, String(service)));
+  }
+
+  async handover(service, to) {
+    return this.#ask((id) => this.#raw.handover(id, String(service), String(to)));
+  }
+
+  async package(service) {
+    const { manifest, ui } = await this.#ask((id) => this.#raw.package(id, String(service)));
+    return { manifest: JSON.parse(manifest), ui };
+  }
+
+  async drop(service) {
+    await this.#ask((id) => this.#raw.dropService(id, String(service)));
+  }
+
+  rate() {
+    throw new TabfarmError('refused', 'ratings are not kept yet');
+  }
+
+  async leave() {
+    if (this.#left) return;
+    try {
+      await this.#ask((id) => this.#raw.leave(id));
+    } finally {
+      this.#close();
+    }
+  }
+
+  #close() {
+    if (this.#left) return;
+    this.#left = true;
+    removeEventListener('online', this.#online);
+    removeEventListener('pageshow', this.#shown);
+    this.#alarm.close();
+    this.#raw.close();
+    for (const { reject } of this.#requests.values()) reject(new TabfarmError('disconnected', 'the peer has left'));
+    this.#requests.clear();
+    for (const session of this.#sessions.values()) session[ended]('the peer has left');
+    this.#sessions.clear();
+    this.#identity.release();
+    this.dispatchEvent(new CustomEvent('status', { detail: {} }));
+  }
+
+  #joined(timeoutMs) {
+    return new Promise((resolve, reject) => {
+      const settle = (act, value) => {
+        clearTimeout(timer);
+        this.removeEventListener('status', look);
+        act(value);
+      };
+      const look = () => this.status().joined && settle(resolve);
+      const late = () => settle(reject, new TabfarmError('disconnected', 'no relay answered in time'));
+      const timer = setTimeout(late, timeoutMs);
+      this.addEventListener('status', look);
+      look();
+    });
+  }
+
+  /** Gives the peer a request; `make` turns its value into what the promise resolves to, before anything else comes. */
+  #ask(give, make = (value) => value) {
+    if (this.#left) return Promise.reject(new TabfarmError('disconnected', 'the peer has left'));
+    return new Promise((resolve, reject) => {
+      const id = this.#next++;
+      this.#requests.set(id, { resolve, reject, make });
+      try {
+        give(id);
+      } catch (error) {
+        this.#requests.delete(id);
+        reject(error);
+      }
+    });
+  }
+
+  /** What the wasm calls. Listeners that throw are reported by `dispatchEvent` itself. */
+  #page() {
+    const take = (id) => {
+      const request = this.#requests.get(id);
+      this.#requests.delete(id);
+      return request;
+    };
+    return {
+      alarm: (ms) => this.#alarm.set(ms),
+      done: (id, value) => {
+        const request = take(id);
+        request?.resolve(request.make(value));
+      },
+      failed: (id, code, message, candidates) => take(id)?.reject(new TabfarmError(code, message, candidates)),
+      received: (id, lossy, body) => this.#sessions.get(id)?.[received](lossy ? 'datagram' : 'message', body),
+      event: ({ type, ...detail }) => this.#event(type, detail),
+    };
+  }
+
+  #event(type, detail) {
+    if (type === 'closed') {
+      const session = this.#sessions.get(detail.session);
+      this.#sessions.delete(detail.session);
+      session?.[ended](detail.reason);
+      return;
+    }
+    if (type === 'moved') this.#sessions.get(detail.id)?.[moved](detail);
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  #report({ code = 'refused', message }) {
+    this.dispatchEvent(new CustomEvent('error', { detail: { code, message } }));
+  }
+}
+
+const ended = Symbol('ended');
+const moved = Symbol('moved');
+const received = Symbol('received');
+
+export class Session extends EventTarget {
+  #info;
+  #ask;
+  #closed = false;
+  #backlog = { message: [], datagram: [] };
+  #heard = new Set();
+
+  /** Use `Peer.open`. */
+  constructor(info, ask) {
+    super();
+    this.#info = info;
+    this.#ask = ask;
+  }
+
+  get id() {
+    return this.#info.id;
+  }
+  get service() {
+    return this.#info.service;
+  }
+  get server() {
+    return this.#info.server;
+  }
+  get epoch() {
+    return this.#info.epoch;
+  }
+  get term() {
+    return this.#info.term;
+  }
+  get path() {
+    return this.#info.path;
+  }
+
+  async call(method, body = NOTHING, { deadlineMs = 0 } = {}) {
+    return this.#use((raw, id) => raw.call(id, this.id, String(method), bytes(body), deadlineMs));
+  }
+
+  async query(method, body = NOTHING, { deadlineMs = 0 } = {}) {
+    return this.#use((raw, id) => raw.query(id, this.id, String(method), bytes(body), deadlineMs));
+  }
+
+  send(body) {
+    this.#quietly((raw, id) => raw.message(id, this.id, bytes(body)));
+  }
+
+  datagram(body) {
+    this.#quietly((raw, id) => raw.datagram(id, this.id, bytes(body)));
+  }
+
+  close() {
+    if (!this.#closed) this.#quietly((raw, id) => raw.closeSession(id, this.id));
+  }
+
+  /** What came before anybody listened is delivered to the first listener. */
+  addEventListener(type, listener, options) {
+    super.addEventListener(type, listener, options);
+    if (!(type in this.#backlog) || this.#heard.has(type)) return;
+    this.#heard.add(type);
+    queueMicrotask(() => {
+      const waiting = this.#backlog[type];
+      this.#backlog[type] = undefined;
+      for (const detail of waiting) this.dispatchEvent(new CustomEvent(type, { detail }));
+    });
+  }
+
+  [received](type, detail) {
+    const backlog = this.#backlog[type];
+    if (!backlog) return void this.dispatchEvent(new CustomEvent(type, { detail }));
+    if (backlog.length === MAX_BACKLOG) backlog.shift();
+    backlog.push(detail);
+  }
+
+  [moved](info) {
+    this.#info = info;
+    this.dispatchEvent(new CustomEvent('moved', { detail: info }));
+  }
+
+  [ended](reason) {
+    this.#closed = true;
+    this.dispatchEvent(new CustomEvent('close', { detail: { reason } }));
+  }
+
+  #use(give) {
+    if (this.#closed) return Promise.reject(new TabfarmError('disconnected', 'the session is closed'));
+    return this.#ask(give);
+  }
+
+  /** For what returns nothing: a failure shows as an `error` event of the session. */
+  #quietly(give) {
+    this.#use(give).catch(({ code = 'refused', message }) => {
+      this.dispatchEvent(new CustomEvent('error', { detail: { code, message } }));
+    });
+  }
+}
+
+/** Bytes, or text as UTF-8. */
+function bytes(body) {
+  if (body instanceof Uint8Array) return body;
+  if (body instanceof ArrayBuffer) return new Uint8Array(body);
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+  if (typeof body === 'string') return new TextEncoder().encode(body);
+  throw new TypeError('a body is a Uint8Array, an ArrayBuffer or a string');
+}
+
+/** Multiaddrs of relays. `http(s)` URLs are asked for theirs; by default the server that this script came from is. */
+async function addressesOf(relays) {
+  const given = (relays ?? [new URL('/', import.meta.url).href]).slice(0, MAX_RELAYS);
+  const found = await Promise.all(given.map((relay) => (/^https?:/.test(relay) ? askNode(relay) : [relay])));
+  return [...new Set(found.flat())].slice(0, MAX_RELAYS);
+}
+
+/** The best address of a relay and of those it knows. */
+async function askNode(url) {
+  try {
+    const response = await fetch(new URL('/api/node', url));
+    const { addresses = [], relays = [] } = await response.json();
+    return [addresses[0], ...relays].filter((address) => typeof address === 'string');
+  } catch {
+    return [];
+  }
+}

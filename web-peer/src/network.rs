@@ -1,0 +1,77 @@
+//! How a tab reaches others: WebRTC to tabs, websockets to relays, circuits through relays for everything else.
+
+use std::time::Duration;
+
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::upgrade::Version;
+use libp2p::identity::Keypair;
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{noise, relay, websocket_websys, yamux, Swarm, Transport};
+use overlay_libp2p::behaviour::{Behaviour, Options};
+use overlay_libp2p::dht::Capacity;
+use overlay_libp2p::swarm_config;
+use transport_webrtc::{Config, IceServer};
+
+/// Connections of one tab, circuits included. A browser allows 500 `RTCPeerConnection`s in a page; a tab that serves
+/// many needs far fewer than that.
+const MAX_CONNECTIONS: u32 = 256;
+/// Connections to one peer: a circuit, a crossing one, WebRTC, and its successor.
+const MAX_PER_PEER: u32 = 6;
+/// A handshake that takes longer is given up.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// Between two pings of one connection: they keep round trips known and find dead sockets.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The protocols of a tab besides those of every node.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Tab {
+    limits: connection_limits::Behaviour,
+    relay: relay::client::Behaviour,
+    webrtc: transport_webrtc::Behaviour,
+}
+
+/// A swarm for the holder of `key`.
+pub(crate) fn swarm(
+    key: &Keypair,
+    ice_servers: Vec<IceServer>,
+    seed: u64,
+) -> Result<Swarm<Behaviour<Tab>>, noise::Error> {
+    let local = key.public().to_peer_id();
+    let (webrtc, webrtc_behaviour) =
+        transport_webrtc::new(local, Config { ice_servers, ..Config::default() });
+    let (circuits, relay_behaviour) = relay::client::new(local);
+    let webrtc = webrtc.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let circuits = circuits
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise::Config::new(key)?)
+        .multiplex(yamux::Config::default())
+        .timeout(HANDSHAKE_TIME)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let sockets = websocket_websys::Transport::default()
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise::Config::new(key)?)
+        .multiplex(yamux::Config::default())
+        .timeout(HANDSHAKE_TIME)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    // WebRTC before circuits: the relay's transport takes the address of the former for one of its own.
+    let transport = webrtc
+        .or_transport(circuits)
+        .map(|either, _| either.into_inner())
+        .or_transport(sockets)
+        .map(|either, _| either.into_inner())
+        .boxed();
+    let tab = Tab {
+        limits: connection_limits::Behaviour::new(
+            ConnectionLimits::default()
+                .with_max_established(Some(MAX_CONNECTIONS))
+                .with_max_established_per_peer(Some(MAX_PER_PEER)),
+        ),
+        relay: relay_behaviour,
+        webrtc: webrtc_behaviour,
+    };
+    let options =
+        Options { capacity: Capacity::TAB, ping_interval: PING_INTERVAL, hide_listen_addresses: true, seed };
+    let behaviour = Behaviour::new(key, tab, options);
+    Ok(Swarm::new(transport, behaviour, local, swarm_config(libp2p::swarm::Config::with_wasm_executor())))
+}

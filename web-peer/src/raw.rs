@@ -1,0 +1,321 @@
+//! The peer as `tabfarm.js` drives it. Requests carry a number of the page's choice, which the answer repeats.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::str::FromStr;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::poll_fn;
+use js_sys::{Array, Uint8Array};
+use libp2p::identity::Keypair;
+use overlay::id::{PeerId, RequestId, SessionId};
+use overlay::io::{Answer, Command, Error, Event, Query, Role, VolunteerPolicy};
+use overlay_libp2p::dht;
+use overlay_libp2p::driver::{Clock, Driver, Outgoing};
+use overlay_libp2p::relays::Use;
+use wasm_bindgen::prelude::*;
+
+use crate::alarm::{Bell, PageAlarm};
+use crate::network::{self, Tab, TabEvent};
+use crate::values;
+
+type Node = Driver<Tab, overlay_libp2p::driver::Idle>;
+
+#[wasm_bindgen]
+extern "C" {
+    /// What the page does for its peer. The page's methods do not throw; what is thrown nevertheless is dropped.
+    pub type Page;
+    /// Call `ring` after `ms`; replaces what was asked before.
+    #[wasm_bindgen(method, catch)]
+    fn alarm(this: &Page, ms: f64) -> Result<(), JsValue>;
+    /// A request succeeded.
+    #[wasm_bindgen(method, catch)]
+    fn done(this: &Page, request: f64, value: JsValue) -> Result<(), JsValue>;
+    /// A request failed.
+    #[wasm_bindgen(method, catch)]
+    fn failed(
+        this: &Page,
+        request: f64,
+        code: &str,
+        message: &str,
+        candidates: JsValue,
+    ) -> Result<(), JsValue>;
+    /// Something happened.
+    #[wasm_bindgen(method, catch)]
+    fn event(this: &Page, event: JsValue) -> Result<(), JsValue>;
+    /// A message (`lossy` false) or datagram for a session.
+    #[wasm_bindgen(method, catch)]
+    fn received(this: &Page, session: &str, lossy: bool, body: Uint8Array) -> Result<(), JsValue>;
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// Shows an error as uncaught: in the console, and to the page's `error` listeners.
+    #[wasm_bindgen(js_name = reportError)]
+    fn report_error(error: JsError);
+}
+
+/// A panic ends the peer: say so where a person or a test sees it.
+#[wasm_bindgen(start)]
+fn start() {
+    std::panic::set_hook(Box::new(|info| report_error(JsError::new(&info.to_string()))));
+}
+
+/// A running peer.
+#[wasm_bindgen]
+pub struct RawPeer {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    id: String,
+    page: Page,
+    bell: Rc<Bell>,
+    /// `None` once the peer has closed.
+    driver: RefCell<Option<Node>>,
+}
+
+#[wasm_bindgen]
+impl RawPeer {
+    /// A peer with the ed25519 secret key `secret` (32 bytes), which starts to run at once. `ice_servers` is an array of
+    /// `RTCIceServer`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(secret: &[u8], name: String, ice_servers: &JsValue, page: Page) -> Result<RawPeer, JsError> {
+        let secret: [u8; 32] = secret.try_into().map_err(|_| JsError::new("a key has 32 bytes"))?;
+        let key = Keypair::ed25519_from_bytes(secret).map_err(|_| JsError::new("not a key"))?;
+        let mut seed = [0; 32];
+        getrandom::getrandom(&mut seed).map_err(|_| JsError::new("no randomness"))?;
+        let ice_servers = values::ice_servers(ice_servers);
+        let association = seed.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte));
+        let swarm = network::swarm(&key, ice_servers, association).map_err(|_| JsError::new("not a key"))?;
+        let id = swarm.local_peer_id().to_string();
+        let clock = Clock::start();
+        let config = overlay::io::Config { secret_key: secret, role: Role::Tab, name, seed };
+        let _ = config;
+        let kernel = overlay_libp2p::driver::Idle;
+        let inner = Rc::new_cyclic(|inner: &std::rc::Weak<Inner>| {
+            let ask = {
+                let inner = inner.clone();
+                move |delay: Duration| {
+                    if let Some(inner) = inner.upgrade() {
+                        let _ = inner.page.alarm(delay.as_millis() as f64);
+                    }
+                }
+            };
+            let bell = Rc::new(Bell::default());
+            let alarm = Box::new(PageAlarm::new(bell.clone(), ask));
+            let driver = Driver::new(swarm, kernel, clock, alarm, Use::Reserve, dht::admit);
+            Inner { id, page, bell, driver: RefCell::new(Some(driver)) }
+        });
+        let running = inner.clone();
+        wasm_bindgen_futures::spawn_local(async move { running.run().await });
+        Ok(RawPeer { inner })
+    }
+
+    /// The peer's id.
+    #[wasm_bindgen(getter)]
+    pub fn id(&self) -> String {
+        self.inner.id.clone()
+    }
+
+    /// Keeps in touch with a relay: a multiaddr that ends in `/p2p/ID`. False if it is none, or there are enough.
+    pub fn relay(&self, address: &str) -> bool {
+        let Ok(address) = address.parse() else { return false };
+        self.with(|driver| driver.add_relay(address)).unwrap_or(false)
+    }
+
+    /// The alarm has rung.
+    pub fn ring(&self) {
+        self.inner.bell.ring();
+    }
+
+    /// The network is back: lost relays are tried at once.
+    pub fn online(&self) {
+        self.with(Driver::retry_relays);
+    }
+
+    /// The state at a glance; `undefined` once closed.
+    pub fn status(&self) -> JsValue {
+        self.with(|driver| values::plain(&driver.status())).unwrap_or(JsValue::UNDEFINED)
+    }
+
+    /// Stops at once; what is not handed over is lost.
+    pub fn close(&self) {
+        self.inner.driver.borrow_mut().take();
+        self.inner.bell.ring();
+    }
+
+    /// `ui` is an array of `[path, Uint8Array]`.
+    pub fn publish(&self, request: f64, manifest: Vec<u8>, module: Vec<u8>, ui: &Array) {
+        let ui = values::assets(ui);
+        self.command(request, Command::Publish { manifest, module, ui });
+    }
+
+    /// Empty texts match everything; `near` is three numbers, or empty.
+    pub fn find(
+        &self,
+        request: f64,
+        name: Option<String>,
+        text: Option<String>,
+        tag: Option<String>,
+        near: &[f64],
+    ) {
+        let near = match *near {
+            [lat, lon, km] => Some((lat, lon, km)),
+            _ => None,
+        };
+        self.command(request, Command::Find(Query { name, text, tag, near }));
+    }
+
+    /// Opens a session.
+    pub fn open(&self, request: f64, service: String, deadline_ms: f64) {
+        self.command(request, Command::Open { service, deadline_ms: deadline_ms as u64 });
+    }
+
+    /// Calls a method.
+    pub fn call(&self, request: f64, session: &str, method: String, body: Vec<u8>, deadline_ms: f64) {
+        let deadline_ms = deadline_ms as u64;
+        self.for_session(request, session, |session| Command::Call { session, method, body, deadline_ms });
+    }
+
+    /// A read-only call.
+    pub fn query(&self, request: f64, session: &str, method: String, body: Vec<u8>, deadline_ms: f64) {
+        let deadline_ms = deadline_ms as u64;
+        self.for_session(request, session, |session| Command::Query { session, method, body, deadline_ms });
+    }
+
+    /// An ordered message.
+    pub fn message(&self, request: f64, session: &str, body: Vec<u8>) {
+        self.for_session(request, session, |session| Command::Message { session, body });
+    }
+
+    /// A lossy message.
+    pub fn datagram(&self, request: f64, session: &str, body: Vec<u8>) {
+        self.for_session(request, session, |session| Command::Datagram { session, body });
+    }
+
+    /// Closes a session.
+    #[wasm_bindgen(js_name = closeSession)]
+    pub fn close_session(&self, request: f64, session: &str) {
+        self.for_session(request, session, |session| Command::Close { session });
+    }
+
+    /// Sets what this peer takes on.
+    pub fn volunteer(
+        &self,
+        request: f64,
+        cpu: u32,
+        memory_mib: u32,
+        storage_mib: u32,
+        services: Vec<String>,
+    ) {
+        let policy = VolunteerPolicy { cpu, memory_mib, storage_mib, services };
+        self.command(request, Command::Volunteer(Some(policy)));
+    }
+
+    /// Takes nothing on from now.
+    pub fn decline(&self, request: f64) {
+        self.command(request, Command::Volunteer(None));
+    }
+
+    /// Pulls a service and serves it here.
+    pub fn host(&self, request: f64, service: String) {
+        self.command(request, Command::Host { service });
+    }
+
+    /// Moves the serving role held here.
+    pub fn handover(&self, request: f64, service: String, to: &str) {
+        match PeerId::from_str(to) {
+            Ok(to) => self.command(request, Command::Handover { service, to }),
+            Err(_) => self.fail(request, &Error::Refused("the target is not a peer id".into())),
+        }
+    }
+
+    /// Fetches a manifest and UI assets.
+    pub fn package(&self, request: f64, service: String) {
+        self.command(request, Command::Package { service });
+    }
+
+    /// Stops serving without handing over.
+    #[wasm_bindgen(js_name = dropService)]
+    pub fn drop_service(&self, request: f64, service: String) {
+        self.command(request, Command::Drop { service });
+    }
+
+    /// Hands over what is served here and closes sessions.
+    pub fn leave(&self, request: f64) {
+        self.command(request, Command::Leave);
+    }
+}
+
+impl RawPeer {
+    fn with<T>(&self, act: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        self.inner.driver.borrow_mut().as_mut().map(act)
+    }
+
+    fn command(&self, request: f64, command: Command) {
+        let given = self.with(|driver| driver.command(RequestId(request as u64), command));
+        if given.is_none() {
+            self.fail(request, &Error::Disconnected("the peer has left".into()));
+        }
+    }
+
+    fn for_session(&self, request: f64, session: &str, command: impl FnOnce(SessionId) -> Command) {
+        match u128::from_str_radix(session, 16) {
+            Ok(id) => self.command(request, command(SessionId(id))),
+            Err(_) => self.fail(request, &Error::Disconnected("there is no such session".into())),
+        }
+    }
+
+    fn fail(&self, request: f64, error: &Error) {
+        self.inner.answer(request, Err(error.clone()));
+    }
+}
+
+impl Inner {
+    /// Runs the node until the peer is closed. The page is called between polls only, so it may call back.
+    async fn run(self: Rc<Self>) {
+        poll_fn(|cx| loop {
+            let polled = match self.driver.borrow_mut().as_mut() {
+                Some(driver) => driver.poll(cx),
+                None => return Poll::Ready(()),
+            };
+            match polled {
+                Poll::Ready(outgoing) => self.on_outgoing(outgoing),
+                Poll::Pending => return Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    fn on_outgoing(&self, outgoing: Outgoing<TabEvent>) {
+        match outgoing {
+            Outgoing::Answer(request, result) => self.answer(request.0 as f64, result),
+            Outgoing::Event(Event::Message { session, body }) => self.received(&session, false, &body),
+            Outgoing::Event(Event::Datagram { session, body }) => self.received(&session, true, &body),
+            Outgoing::Event(event) => {
+                let _ = self.page.event(values::plain(&event));
+            }
+            Outgoing::Sandbox(_) => {}
+            Outgoing::Platform(_) | Outgoing::Listening(_) => {}
+        }
+    }
+
+    fn received(&self, session: &str, lossy: bool, body: &[u8]) {
+        let _ = self.page.received(session, lossy, Uint8Array::from(body));
+    }
+
+    fn answer(&self, request: f64, result: Result<Answer, Error>) {
+        let _ = match result {
+            Ok(answer) => self.page.done(request, values::answer(answer)),
+            Err(error) => {
+                let candidates = match &error {
+                    Error::Ambiguous(candidates) => values::plain(candidates),
+                    _ => JsValue::UNDEFINED,
+                };
+                self.page.failed(request, error.code(), &error.to_string(), candidates)
+            }
+        };
+    }
+}
