@@ -393,6 +393,13 @@ impl Group {
         voters
     }
 
+    /// How many voters each majority is taken of: one number, or two while the configuration is joint. Never exactly two
+    /// voters (H7).
+    pub fn majorities(&self) -> Vec<usize> {
+        let state = self.conf_state();
+        [state.voters.len(), state.voters_outgoing.len()].into_iter().filter(|count| *count > 0).collect()
+    }
+
     /// Is a joint configuration applied.
     pub fn is_joint(&self) -> bool {
         !self.conf_state().voters_outgoing.is_empty()
@@ -414,7 +421,7 @@ impl Group {
     }
 
     fn conf_state(&self) -> ConfState {
-        self.raft.raft.prs().conf().to_conf_state()
+        self.conf_state()
     }
 
     fn post(&self, progress: &mut Progress, messages: Vec<Message>) {

@@ -383,3 +383,6 @@ fn gas_of(outcome: &Outcome) -> u64 {
         Outcome::Trapped { .. } => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -550,3 +550,7 @@ fn reply(result: CallResult) -> Result<Answer, Error> {
         CallResult::Trapped(reason) => Err(Error::Trapped(reason)),
     }
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,0 +1,212 @@
+//! The machine and the instance, driven with a sandbox that answers as told.
+
+use super::machine::*;
+use super::*;
+use crate::id::{Hash, PeerId, SessionId};
+use crate::sandbox::{Effect, EventKind};
+use crate::wire::{OutItem, SessionInput};
+
+const NOW: Time = Time(5_000);
+const KEY: SessionKey = (PeerId([1; 32]), SessionId(7));
+const OTHER: SessionKey = (PeerId([2; 32]), SessionId(8));
+
+fn package(n: u8) -> PackageId {
+    PackageId(Hash([n; 32]))
+}
+
+fn session(key: SessionKey, seq: u64, input: SessionInput) -> Entry {
+    Entry::Session { key, seq, ack: 0, input, now: NOW, seed: seq }
+}
+
+fn call(key: SessionKey, seq: u64) -> Entry {
+    session(key, seq, SessionInput::Call { method: "m".into(), body: ByteBuf::from(vec![9]) })
+}
+
+fn done(reply: &[u8], effects: Vec<Effect>) -> Outcome {
+    Outcome::Done { reply: reply.to_vec(), effects, gas: 1 }
+}
+
+/// Runs an entry whose only event ends in `outcome`.
+fn run(machine: &mut Machine, index: u64, entry: Entry, outcome: Outcome) -> GuestEvent {
+    let Next::Run(event) = machine.begin(index, entry) else { panic!("no event ran") };
+    assert_eq!(machine.finish(outcome), Next::Done);
+    event
+}
+
+fn opened(keys: &[SessionKey]) -> Machine {
+    let mut machine = Machine::new(package(1));
+    for (index, key) in keys.iter().enumerate() {
+        run(&mut machine, index as u64, session(*key, 1, SessionInput::Open), done(b"", vec![]));
+    }
+    machine
+}
+
+#[test]
+fn a_call_runs_once_and_its_reply_stays_until_it_is_acknowledged() {
+    let mut machine = opened(&[KEY]);
+    let event = run(&mut machine, 2, call(KEY, 2), done(b"ok", vec![]));
+    assert_eq!((event.kind, event.session, event.now_ms), (EventKind::Call, 1, NOW.0));
+    assert_eq!(event.input, [1, 0, b'm', 9]);
+    let reply = OutItem::Reply { to: 2, result: CallResult::Ok(ByteBuf::from(b"ok".to_vec())) };
+    assert_eq!(machine.session(&KEY).unwrap().outbox, [reply]);
+    // H3: a repeat and a gap do nothing.
+    assert_eq!(machine.begin(3, call(KEY, 2)), Next::Done);
+    assert_eq!(machine.begin(4, call(KEY, 4)), Next::Done);
+    assert_eq!(machine.session(&KEY).unwrap().executed, 2);
+    assert_eq!(machine.begin(5, Entry::Ack { key: KEY, ack: 1 }), Next::Done);
+    assert!(machine.session(&KEY).unwrap().outbox.is_empty());
+    assert_eq!(machine.session(&KEY).unwrap().first(), 2);
+}
+
+#[test]
+fn a_trap_has_no_effects_but_an_answer() {
+    let mut machine = opened(&[KEY]);
+    run(&mut machine, 2, call(KEY, 2), Outcome::Trapped { reason: "out of gas".into() });
+    let reply = OutItem::Reply { to: 2, result: CallResult::Trapped("out of gas".into()) };
+    assert_eq!(machine.session(&KEY).unwrap().outbox, [reply]);
+    assert_eq!(machine.take_notes().traps, 1);
+}
+
+#[test]
+fn a_broadcast_reaches_the_room_and_a_closed_session_still_gets_what_came_before() {
+    let mut machine = opened(&[KEY, OTHER]);
+    let join = |session| Effect::Join { session, room: 5 };
+    let say = Effect::Broadcast { room: 5, bytes: b"hi".to_vec() };
+    run(&mut machine, 3, call(KEY, 2), done(b"", vec![join(1), join(2), say, Effect::Close { session: 2 }]));
+    let other = machine.session(&OTHER).unwrap();
+    assert_eq!(other.outbox.len(), 2);
+    assert_eq!(other.outbox[0], OutItem::Message(ByteBuf::from(b"hi".to_vec())));
+    assert!(other.is_closed() && machine.is_sound());
+    assert!(machine.roommates(&KEY).is_empty());
+    machine.begin(4, Entry::Ack { key: OTHER, ack: 2 });
+    assert_eq!(machine.session(&OTHER), None);
+}
+
+#[test]
+fn a_consumer_that_reads_nothing_is_closed_and_the_module_is_told() {
+    let mut machine = opened(&[KEY]);
+    let sends = (0..=MAX_OUTBOX_ITEMS).map(|_| Effect::Send { session: 1, bytes: vec![0] }).collect();
+    let Next::Run(_) = machine.begin(2, call(KEY, 2)) else { panic!("no event ran") };
+    let Next::Run(event) = machine.finish(done(b"", sends)) else { panic!("the module was not told") };
+    assert_eq!((event.kind, event.session), (EventKind::Close, 1));
+    assert_eq!(machine.finish(done(b"", vec![])), Next::Done);
+    assert_eq!(machine.take_notes().gone, [(KEY, "the consumer was too slow")]);
+    assert!(machine.is_sound() && machine.sessions().next().is_none());
+}
+
+#[test]
+fn a_timer_fires_once_however_often_it_is_proposed() {
+    let mut machine = opened(&[KEY]);
+    run(&mut machine, 2, call(KEY, 2), done(b"", vec![Effect::Timer { id: 3, ms: 100 }]));
+    let deadline = Time(NOW.0 + 100);
+    assert_eq!(machine.next_timer(), Some((3, deadline)));
+    let fire = || Entry::Timer { id: 3, deadline, now: deadline, seed: 0 };
+    assert_eq!(run(&mut machine, 3, fire(), done(b"", vec![])).kind, EventKind::Timer);
+    assert_eq!(machine.begin(4, fire()), Next::Done);
+}
+
+#[test]
+fn a_skipped_entry_is_not_executed() {
+    let mut machine = opened(&[KEY]);
+    machine.begin(2, Entry::Skip { index: 3 });
+    assert_eq!(machine.begin(3, call(KEY, 2)), Next::Done);
+    assert_eq!(machine.session(&KEY).unwrap().executed, 1);
+}
+
+#[test]
+fn unsound_states_are_refused() {
+    let machine = opened(&[KEY, OTHER]);
+    let bytes = postcard::to_allocvec(&machine).unwrap();
+    // Flipping any byte gives another sound state, an unsound one or no state, and never a panic.
+    for at in 0..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 0x11;
+        let _ = postcard::from_bytes::<Machine>(&bytes).map(|machine| machine.is_sound());
+    }
+}
+
+/// Commands to the sandbox since the last call.
+fn commands(cx: &mut Cx) -> Vec<SandboxCommand> {
+    let mut commands = Vec::new();
+    while let Some(output) = cx.poll() {
+        if let Output::Sandbox(command) = output {
+            commands.push(command);
+        }
+    }
+    commands
+}
+
+fn start() -> (Cx, Instance) {
+    let mut cx = Cx::new(PeerId([3; 32]), [0; 32], NOW);
+    let mut instance = Instance::new(&mut cx, InstanceId(1), package(1), 0, None);
+    instance.on_created(&mut cx);
+    commands(&mut cx);
+    (cx, instance)
+}
+
+#[test]
+fn entries_run_one_at_a_time_in_order() {
+    let (mut cx, mut instance) = start();
+    instance.enqueue(&mut cx, 1, &[]);
+    instance.enqueue(&mut cx, 2, &wire::encode(&session(KEY, 1, SessionInput::Open)));
+    instance.enqueue(&mut cx, 3, &wire::encode(&call(KEY, 2)));
+    let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("one event at a time") };
+    assert_eq!((instance.executed(), instance.backlog()), (1, 1));
+    instance.on_ran(&mut cx, run, done(b"", vec![]));
+    let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("the next event") };
+    assert_eq!(instance.executed(), 2);
+    // Of another run: ignored.
+    instance.on_ran(&mut cx, run + 7, done(b"", vec![]));
+    assert_eq!(instance.executed(), 2);
+    instance.on_ran(&mut cx, run, done(b"", vec![]));
+    assert_eq!(instance.executed(), 3);
+    assert!(instance.take_report().notes.touched.contains(&KEY));
+}
+
+#[test]
+fn a_lost_worker_is_made_again_from_the_image_and_the_log_since() {
+    let (mut cx, mut instance) = start();
+    instance.enqueue(&mut cx, 1, &wire::encode(&session(KEY, 1, SessionInput::Open)));
+    instance.on_ran(&mut cx, 1, done(b"", vec![]));
+    instance.take_image(&mut cx);
+    instance.on_snapshot(&mut cx, 2, b"memory".to_vec());
+    assert_eq!(instance.take_report().image.unwrap().index, 1);
+    instance.enqueue(&mut cx, 2, &wire::encode(&call(KEY, 2)));
+    instance.on_ran(&mut cx, 3, done(b"", vec![]));
+    instance.enqueue(&mut cx, 3, &wire::encode(&call(KEY, 3)));
+    commands(&mut cx);
+
+    instance.on_failed(&mut cx, "the worker is gone".into());
+    let restore = Some(b"memory".to_vec());
+    let create = SandboxCommand::Create { instance: InstanceId(1), package: package(1), restore };
+    assert_eq!(commands(&mut cx), [create]);
+    assert_eq!((instance.executed(), instance.is_ready()), (1, false));
+    instance.on_created(&mut cx);
+    for executed in [2, 3] {
+        let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("the log since") };
+        instance.on_ran(&mut cx, run, done(b"", vec![]));
+        assert_eq!(instance.executed(), executed);
+    }
+    instance.on_failed(&mut cx, "again".into());
+    instance.on_created(&mut cx);
+    instance.on_failed(&mut cx, "and again".into());
+    assert_eq!(instance.take_report().broken.as_deref(), Some("and again"));
+}
+
+#[test]
+fn gas_above_the_share_delays_and_does_not_change() {
+    let (mut cx, mut instance) = start();
+    instance.limit_gas(NOW, Some(1000));
+    instance.enqueue(&mut cx, 1, &wire::encode(&session(KEY, 1, SessionInput::Open)));
+    let expensive = Outcome::Done { reply: vec![], effects: vec![], gas: 1500 };
+    instance.on_ran(&mut cx, 1, expensive);
+    commands(&mut cx);
+    instance.enqueue(&mut cx, 2, &wire::encode(&call(KEY, 2)));
+    assert_eq!(commands(&mut cx), []);
+    let due = instance.timeout().expect("it waits");
+    assert_eq!(due, Time(NOW.0 + 501));
+    cx.now = due;
+    instance.handle_timeout(&mut cx);
+    assert_eq!(commands(&mut cx).len(), 1);
+    assert_eq!(instance.timeout(), None);
+}

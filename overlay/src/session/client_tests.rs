@@ -1,0 +1,164 @@
+//! A session against servers that answer as told.
+
+use super::*;
+use crate::id::Hash;
+
+const NOW: Time = Time(1_000);
+const S: PeerId = PeerId([1; 32]);
+const T: PeerId = PeerId([2; 32]);
+const STRANGER: PeerId = PeerId([3; 32]);
+const REQUEST: RequestId = RequestId(1);
+
+fn service() -> ServiceId {
+    ServiceId(Hash([5; 32]))
+}
+
+fn frame(term: u64, ack: u64, body: ServerBody) -> ServerFrame {
+    ServerFrame { service: service(), session: SessionId(9), epoch: 1, term, ack, body }
+}
+
+fn message(term: u64, seq: u64) -> ServerFrame {
+    frame(term, 1, ServerBody::Out { seq, item: OutItem::Message(ByteBuf::from(vec![seq as u8])) })
+}
+
+fn session(stateless: bool) -> (ClientSession, Vec<Action>) {
+    let mut out = Vec::new();
+    let deadline = NOW + Millis(5_000);
+    let hosts = vec![S];
+    let id = SessionId(9);
+    let session =
+        ClientSession::open(NOW, id, service(), "s@p".into(), stateless, hosts, REQUEST, deadline, &mut out);
+    (session, out)
+}
+
+fn open(stateless: bool) -> ClientSession {
+    let (mut session, mut out) = session(stateless);
+    session.handle_frame(NOW, S, frame(3, 1, ServerBody::Ack), &mut out);
+    assert!(out.contains(&Action::Opened(REQUEST)));
+    session
+}
+
+fn input(seq: u64, input: SessionInput) -> ClientBody {
+    ClientBody::Input { seq, input }
+}
+
+fn call(session: &mut ClientSession, request: u64) -> Vec<Action> {
+    let mut out = Vec::new();
+    session.call(RequestId(request), NOW + Millis(30_000), "m".into(), vec![], &mut out);
+    out
+}
+
+fn call_input() -> SessionInput {
+    SessionInput::Call { method: "m".into(), body: ByteBuf::new() }
+}
+
+#[test]
+fn items_arrive_once_and_in_order() {
+    let mut session = open(false);
+    let mut out = Vec::new();
+    for seq in [1, 2, 2, 1, 4] {
+        session.handle_frame(NOW, S, message(3, seq), &mut out);
+    }
+    let event = |n| Action::Event(Event::Message { session: SessionId(9).to_string(), body: vec![n] });
+    assert_eq!(out, [event(1), event(2), Action::Send(S, ClientBody::Resume)]);
+}
+
+#[test]
+fn frames_of_a_lower_authority_are_dropped() {
+    let mut session = open(false);
+    let mut out = Vec::new();
+    session.handle_frame(NOW, S, message(2, 1), &mut out);
+    assert_eq!(out, []);
+    assert!(session.hears(S) && !session.hears(STRANGER));
+}
+
+#[test]
+fn everything_unacknowledged_follows_to_the_new_server() {
+    let mut session = open(false);
+    assert_eq!(call(&mut session, 2), [Action::Send(S, input(2, call_input()))]);
+    call(&mut session, 3);
+    let mut out = Vec::new();
+    session.handle_frame(NOW, S, frame(3, 2, ServerBody::Prepare { next: T }), &mut out);
+    assert_eq!(std::mem::take(&mut out), [Action::Connect(T)]);
+    // The reply to the first call came with the old server, the second is still under way.
+    let result = CallResult::Ok(ByteBuf::from(vec![7]));
+    let reply = ServerBody::Out { seq: 1, item: OutItem::Reply { to: 2, result } };
+    session.handle_frame(NOW, S, frame(3, 2, reply.clone()), &mut out);
+    assert_eq!(std::mem::take(&mut out), [Action::Answer(RequestId(2), Ok(Answer::Reply(vec![7])))]);
+    session.handle_frame(NOW, T, frame(4, 2, ServerBody::Moved { to: Some(T) }), &mut out);
+    let resend =
+        [Action::Send(T, ClientBody::Resume), Action::Send(T, input(3, call_input())), Action::Moved];
+    assert_eq!(std::mem::take(&mut out), resend);
+    assert_eq!(session.authority(), (T, 1, 4));
+    // H4: what the old server still sends counts no more.
+    session.handle_frame(NOW, S, frame(3, 3, reply), &mut out);
+    assert_eq!(out, []);
+}
+
+#[test]
+fn a_lost_server_is_looked_for_and_then_given_up() {
+    let mut session = open(false);
+    call(&mut session, 2);
+    let mut out = Vec::new();
+    session.on_unreachable(NOW, S, &mut out);
+    assert_eq!(out, [Action::Lookup, Action::Send(S, ClientBody::Resume)]);
+    session.on_hosts(&[T]);
+    let mut now = NOW;
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        now = session.timeout().unwrap();
+        out.clear();
+        session.handle_timeout(now, &mut out);
+        asked.extend(out.iter().filter_map(|action| match action {
+            Action::Send(peer, ClientBody::Resume) => Some(*peer),
+            _ => None,
+        }));
+    }
+    assert!(asked.contains(&S) && asked.contains(&T));
+    out.clear();
+    session.handle_timeout(now + GIVE_UP_AFTER, &mut out);
+    assert!(matches!(
+        &out[0],
+        Action::Answer(RequestId(2), Err(Error::Deadline(_) | Error::UnknownOutcome(_)))
+    ));
+    assert_eq!(out.last(), Some(&Action::Ended));
+}
+
+#[test]
+fn a_stateless_service_begins_anew_and_says_what_it_does_not_know() {
+    let mut session = open(true);
+    call(&mut session, 2);
+    let before = session.wire_id();
+    let mut out = Vec::new();
+    session.on_unreachable(NOW, S, &mut out);
+    assert!(matches!(out[0], Action::Answer(RequestId(2), Err(Error::UnknownOutcome(_)))));
+    assert_ne!(session.wire_id(), before);
+    assert!(out.contains(&Action::Send(S, input(1, SessionInput::Open))));
+}
+
+#[test]
+fn calls_end_at_their_deadline() {
+    let mut session = open(false);
+    call(&mut session, 2);
+    let mut out = Vec::new();
+    session.handle_timeout(NOW + Millis(30_000), &mut out);
+    assert!(matches!(out[0], Action::Answer(RequestId(2), Err(Error::Deadline(_)))));
+}
+
+#[test]
+fn a_full_session_says_so() {
+    let mut session = open(false);
+    for request in 0..MAX_UNACKED as u64 {
+        assert_eq!(call(&mut session, 10 + request).len(), 1);
+    }
+    let refused = call(&mut session, 5);
+    assert!(matches!(&refused[..], [Action::Answer(RequestId(5), Err(Error::Overloaded(_)))]));
+}
+
+#[test]
+fn nobody_answering_is_no_server() {
+    let (mut session, mut out) = session(false);
+    out.clear();
+    session.handle_timeout(NOW + Millis(5_000), &mut out);
+    assert_eq!(out, [Action::Answer(REQUEST, Err(Error::NoServer("s@p".into()))), Action::Ended]);
+}
