@@ -1,4 +1,5 @@
-//! The host functions. A module may import these, with exactly these signatures, and nothing else.
+//! The host functions. A module may import these, with these signatures, and nothing else. It may leave out a result
+//! that it does not look at.
 //!
 //! Pointers and lengths are byte offsets into the exported memory, taken as unsigned; one that reaches outside traps
 //! the event. Functions with a result return 0 or more on success and a negative [`crate::Code`] else.
@@ -61,7 +62,8 @@ pub const IMPORTS: &[Import] = &[
     // random(ptr, len): fills with pseudo-random bytes that follow from the event's seed; no source of secrets, since
     // each replica can compute them.
     import("random", &[I, I], None),
-    // reply(ptr, len): the answer to the event; the last one counts.
+    // reply(ptr, len): the answer to the event; the last one counts. One that exceeds the output limit fails the event
+    // with the text "the reply is too large", unless a smaller one follows.
     import("reply", &[I, I], Some(I)),
     // send(session, ptr, len).
     import("send", &[I, I, I], Some(I)),

@@ -170,7 +170,9 @@ impl Scanner {
         let found = self.types.get(ty as usize).ok_or_else(refused)?;
         let same =
             |types: &[ValType], wanted: &[Type]| types.iter().copied().eq(wanted.iter().map(|ty| value(*ty)));
-        if !same(found.params(), known.params) || !same(found.results(), known.result.as_slice()) {
+        // A result that a module does not care for need not be in its import.
+        let results = found.results().is_empty() || same(found.results(), known.result.as_slice());
+        if !same(found.params(), known.params) || !results {
             return Err(Refused::Signature { name: known.name.to_owned() });
         }
         self.functions.push(ty);

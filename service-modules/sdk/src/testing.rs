@@ -139,13 +139,13 @@ impl<S: Service> Harness<S> {
 
     fn run(&mut self, kind: Kind, session: u32, input: Vec<u8>) -> i32 {
         let host = &mut self.host;
-        (host.input, host.reply, host.put) = (input, Vec::new(), 0);
+        (host.input, host.reply, host.put, host.reply_too_large) = (input, Vec::new(), 0, false);
         let length = host.input.len() as i32;
         HOST.with(|current| std::mem::swap(&mut *current.borrow_mut(), host));
         let code = dispatch(&mut self.service, kind as i32, session as i32, length);
         HOST.with(|current| std::mem::swap(&mut *current.borrow_mut(), host));
         self.effects.append(&mut host.effects);
-        code
+        code.max(i32::from(host.reply_too_large))
     }
 }
 
@@ -161,6 +161,7 @@ pub(crate) struct Host {
     pub(crate) input: Vec<u8>,
     pub(crate) reply: Vec<u8>,
     pub(crate) put: usize,
+    pub(crate) reply_too_large: bool,
     effects: Vec<Effect>,
     random: u64,
 }
@@ -177,13 +178,14 @@ impl Host {
             input: Vec::new(),
             reply: Vec::new(),
             put: 0,
+            reply_too_large: false,
             effects: Vec::new(),
             random: 0,
         }
     }
 
     pub(crate) fn put_out(&mut self, bytes: usize, effect: Effect) -> i32 {
-        if self.put + bytes > self.output_limit || self.effects.len() >= limits::MAX_EFFECTS {
+        if self.put + self.reply.len() + bytes > self.output_limit || self.effects.len() >= limits::MAX_EFFECTS {
             return Code::OutputLimit as i32;
         }
         self.put += bytes;

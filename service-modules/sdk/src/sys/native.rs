@@ -102,7 +102,9 @@ pub(crate) fn random(bytes: &mut [u8]) {
 
 pub(crate) fn reply(bytes: &[u8]) -> i32 {
     with_host(|host| {
-        if host.put + bytes.len() > host.output_limit {
+        host.reply_too_large = host.put + bytes.len() > host.output_limit;
+        if host.reply_too_large {
+            host.reply = b"the reply is too large".to_vec();
             return Code::OutputLimit as i32;
         }
         host.reply = bytes.to_vec();
