@@ -421,7 +421,7 @@ impl Group {
     }
 
     fn conf_state(&self) -> ConfState {
-        self.conf_state()
+        self.raft.raft.prs().conf().to_conf_state()
     }
 
     fn post(&self, progress: &mut Progress, messages: Vec<Message>) {
