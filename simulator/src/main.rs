@@ -1,2 +1,93 @@
-//! Simulator.
-fn main() {}
+//! `cargo run -p simulator -- SCENARIO [--seed N] [--seeds N] [--json DIR]`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{bail, Context as _};
+use overlay::Node;
+use simulator::report::{summary, RunReport};
+use simulator::run::run;
+use simulator::scenario::Scenario;
+
+const USAGE: &str = "usage: simulator SCENARIO [--seed N] [--seeds N] [--json DIR]
+  SCENARIO   a file, or the name of one in simulator/scenarios
+  --seed N   the first seed (default 0)
+  --seeds N  how many seeds (default 1)
+  --json DIR writes each run's report as JSON";
+
+fn main() -> ExitCode {
+    match simulate(std::env::args().skip(1).collect()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// True when no run had a violation.
+fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
+    let mut name = None;
+    let (mut first, mut count, mut json) = (0_u64, 1_u64, None);
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().with_context(|| format!("{argument} needs a value\n{USAGE}"));
+        match argument.as_str() {
+            "--seed" => first = value()?.parse().context("--seed takes a number")?,
+            "--seeds" => count = value()?.parse().context("--seeds takes a number")?,
+            "--json" => json = Some(PathBuf::from(value()?)),
+            _ if name.is_none() && !argument.starts_with('-') => name = Some(argument),
+            _ => bail!("unknown argument {argument}\n{USAGE}"),
+        }
+    }
+    let name = name.context(USAGE)?;
+    let scenario = load(&name)?;
+    let started = std::time::Instant::now();
+    let mut runs = Vec::new();
+    for seed in first..first.saturating_add(count) {
+        let report = run(&scenario, seed, Node::new);
+        if !report.violations.is_empty() {
+            print_failure(&name, &report);
+        }
+        runs.push(report);
+    }
+    print!("{}", summary(&scenario.name, &runs, started.elapsed().as_secs_f64()));
+    if let [one] = &runs[..] {
+        println!("  {:<32} {:016x}", "trace", one.trace);
+    }
+    if let Some(folder) = json {
+        write_json(&folder, &runs)?;
+    }
+    Ok(runs.iter().all(|run| run.violations.is_empty()))
+}
+
+/// A file, or the name of a scenario that comes with the simulator.
+fn load(name: &str) -> anyhow::Result<Scenario> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(format!("{name}.toml"));
+    let path = if Path::new(name).is_file() { PathBuf::from(name) } else { own };
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("no scenario {name} (looked for {path:?})"))?;
+    toml::from_str(&text).with_context(|| format!("{path:?} is no scenario"))
+}
+
+fn print_failure(name: &str, report: &RunReport) {
+    println!("seed {} failed: cargo run -p simulator -- {name} --seed {}", report.seed, report.seed);
+    if let Some(fault) = &report.fault {
+        println!("  fault: {fault}");
+    }
+    for violation in &report.violations {
+        println!("  {violation}");
+    }
+}
+
+fn write_json(folder: &Path, runs: &[RunReport]) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {folder:?}"))?;
+    for run in runs {
+        let path = folder.join(format!("seed-{}.json", run.seed));
+        fs::write(&path, serde_json::to_vec_pretty(run)?)
+            .with_context(|| format!("cannot write {path:?}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The invariants of `replication.md`, checked after every event from what nodes are told and do.
+//!
+//! | | checked here |
+//! |---|---|
+//! | H1 | two hosts never acknowledge in one (epoch, term) of a service |
+//! | H2 | a reply that leaves a host was produced by a state which that host's sandbox has reached |
+//! | H3 | `run`: each session's replies and messages are without gap and repeat, in order |
+//! | H4 | a frame of a lower (epoch, term) than its session has seen gives a consumer no reply and no message |
+//! | H5 | no host sends in a lower (epoch, term) than it has sent in before |
+//! | H6 | `run`: after faults somebody serves |
+//! | H7 | a configuration of voters never has exactly two |
+//!
+//! And one that follows from all of them: two states of one lineage after equally many events are equal, so nothing that
+//! was acknowledged is ever undone.
+
+use std::collections::BTreeMap;
+
+use overlay::id::{ServiceId, SessionId};
+use overlay::io::{Answer, Event, Input, Lane, Output};
+use overlay::wire::{self, CallResult, OutItem, ServerBody, ServerFrame, SessionFrame};
+
+use crate::sandbox::CounterReply;
+use crate::world::{NodeIndex, Step};
+
+/// Epoch and term.
+pub type Authority = (u64, u64);
+
+/// What was seen so far, and what was wrong.
+#[derive(Debug, Default)]
+pub struct Checker {
+    acknowledged: BTreeMap<(ServiceId, Authority), NodeIndex>,
+    sent: BTreeMap<(NodeIndex, u64, ServiceId), Authority>,
+    heard: BTreeMap<(NodeIndex, SessionId), Authority>,
+    states: BTreeMap<(u64, u64), (u64, NodeIndex)>,
+    reached: BTreeMap<(NodeIndex, u64), u64>,
+    /// Violations, in words.
+    pub violations: Vec<String>,
+}
+
+impl Checker {
+    /// Checks one event. `incarnation` is that of the step's node.
+    pub fn on_step(&mut self, step: &Step, incarnation: u64) {
+        let Some(node) = step.node else { return };
+        for point in &step.points {
+            let (digest, by) =
+                *self.states.entry((point.lineage, point.events)).or_insert((point.digest, node));
+            if digest != point.digest {
+                self.violate(step, format!(
+                    "node {node} and node {by} differ after {} events of lineage {:x}: an acknowledged event may be undone",
+                    point.events, point.lineage
+                ));
+            }
+            let reached = self.reached.entry((node, point.lineage)).or_default();
+            *reached = (*reached).max(point.events);
+        }
+        for output in &step.outputs {
+            if let Output::Send { lane: Lane::Session, frame, .. } = output {
+                if let Ok(SessionFrame::Server(frame)) = wire::decode(frame) {
+                    self.on_server_frame(step, node, incarnation, &frame);
+                }
+            }
+        }
+        if let Some(Input::Received { lane: Lane::Session, frame, .. }) = &step.input {
+            if let Ok(SessionFrame::Server(frame)) = wire::decode::<SessionFrame>(frame) {
+                self.on_heard(step, node, &frame);
+            }
+        }
+    }
+
+    /// A host's voters, as it has applied them: each of the one or two majorities that a decision needs (H7).
+    pub fn on_voters(&mut self, step: &Step, node: NodeIndex, majorities: &[usize]) {
+        if majorities.contains(&2) {
+            self.violate(step, format!("H7: node {node} has a configuration of exactly two voters"));
+        }
+    }
+
+    /// Notes a violation that was found elsewhere.
+    pub fn violate(&mut self, step: &Step, what: String) {
+        self.violations.push(format!("{:>9.3} s: {what}", step.at as f64 / 1e6));
+    }
+
+    fn on_server_frame(&mut self, step: &Step, node: NodeIndex, incarnation: u64, frame: &ServerFrame) {
+        let authority = (frame.epoch, frame.term);
+        let reply = match &frame.body {
+            ServerBody::Out { item, .. } => Some(item),
+            ServerBody::Ack => None,
+            _ => return,
+        };
+        let first = *self.acknowledged.entry((frame.service, authority)).or_insert(node);
+        if first != node {
+            self.violate(step, format!("H1: node {node} acknowledges in {authority:?}, as node {first} did"));
+        }
+        let last = self.sent.entry((node, incarnation, frame.service)).or_default();
+        if authority < *last {
+            let last = *last;
+            self.violate(step, format!("H5: node {node} sends in {authority:?} after it sent in {last:?}"));
+        } else {
+            *last = authority;
+        }
+        let Some(OutItem::Reply { result: CallResult::Ok(body), .. }) = reply else { return };
+        let Ok(counter) = postcard::from_bytes::<CounterReply>(body) else { return };
+        let reached = self.reached.get(&(node, counter.lineage)).copied().unwrap_or_default();
+        if counter.events > reached {
+            self.violate(
+                step,
+                format!(
+                    "H2: node {node} replies with event {}, its instance has reached {reached}",
+                    counter.events
+                ),
+            );
+        }
+    }
+
+    fn on_heard(&mut self, step: &Step, node: NodeIndex, frame: &ServerFrame) {
+        let authority = (frame.epoch, frame.term);
+        let highest = self.heard.entry((node, frame.session)).or_default();
+        if authority >= *highest {
+            *highest = authority;
+            return;
+        }
+        let highest = *highest;
+        let id = frame.session.to_string();
+        let delivered = step.outputs.iter().any(|output| match output {
+            Output::Answer { result: Ok(Answer::Reply(_)), .. } => true,
+            Output::Event(Event::Message { session, .. }) => *session == id,
+            _ => false,
+        });
+        if delivered {
+            self.violate(step, format!("H4: node {node} took from {authority:?} after it heard {highest:?}"));
+        }
+    }
+}
