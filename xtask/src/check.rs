@@ -23,8 +23,8 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// Crates whose wasm build differs from their native one and is linted on its own.
-const WASM_CRATES: [&str; 6] =
-    ["inspector", "sandbox-host", "tab-test", "transport-webrtc", "web-peer", "www"];
+const WASM_CRATES: [&str; 7] =
+    ["inspector", "sandbox-host", "sandbox-tab-test", "tab-test", "transport-webrtc", "web-peer", "www"];
 
 type Check = fn() -> Result<()>;
 

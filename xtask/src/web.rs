@@ -27,8 +27,11 @@ const CRATES: [(&str, &str, &str); 3] = [
     ("www", "www", "app/app"),
 ];
 
-/// A small peer in which the transport is tested: package, wasm's name, place beside the web tree.
-const TEST_CRATE: (&str, &str, &str) = ("tab-test", "tab_test", "../tab-test/tab_test");
+/// What only tests need, beside the web tree: a small peer for the transport, and the sandbox alone.
+const TEST_CRATES: [(&str, &str, &str); 2] = [
+    ("tab-test", "tab_test", "../tab-test/tab_test"),
+    ("sandbox-tab-test", "sandbox_tab_test", "../tab-test/sandbox_tab_test"),
+];
 
 /// Folders that are served as they are: source, place in the web tree.
 const STATIC: [(&str, &str); 3] = [("web-peer/js", ""), ("web-peer/sandbox", "sandbox"), ("www/static", "")];
@@ -82,7 +85,7 @@ pub fn build(kind: Kind) -> Result<PathBuf> {
 
 /// Builds the tree and the pages that only tests need, in one run of cargo so that both share their dependencies.
 pub fn build_for_tests(kind: Kind) -> Result<PathBuf> {
-    build_with(kind, &[&CRATES[..], &[TEST_CRATE]].concat())
+    build_with(kind, &[&CRATES[..], &TEST_CRATES].concat())
 }
 
 fn build_with(kind: Kind, wanted: &[(&str, &str, &str)]) -> Result<PathBuf> {
