@@ -52,7 +52,7 @@ pub struct Native {
     relay: relay::Behaviour,
 }
 
-type Node = Driver<Native, overlay_libp2p::driver::Idle>;
+type Node = Driver<Native>;
 
 /// What others need to know of the node.
 #[derive(Clone, Debug, Default)]
@@ -112,8 +112,15 @@ pub async fn start(
         swarm.add_external_address(address.clone());
     }
     let clock = Clock::start();
-    let _ = (Role::Relay, identity::secret(&key)?);
-    let kernel = overlay_libp2p::driver::Idle;
+    let kernel = overlay::Node::new(
+        overlay::io::Config {
+            secret_key: identity::secret(&key)?,
+            role: Role::Relay,
+            name: config.name.clone(),
+            seed,
+        },
+        clock.now(),
+    );
     let alarm = Box::new(TimerAlarm::default());
     let mut driver = Driver::new(swarm, kernel, clock, alarm, Use::Connect, overlay_libp2p::dht::admit);
     driver.report_addresses();

@@ -11,6 +11,8 @@ const MAX_BACKLOG = 1_024;
 /** Relays asked for in one `join`. */
 const MAX_RELAYS = 8;
 const NOTHING = new Uint8Array();
+/** Where this script and its parts lie, without a slash at the end. */
+const BASE = new URL('.', import.meta.url).href.slice(0, -1);
 
 /** Why a promise failed: `code` is for programs, `message` for people. */
 export class TabfarmError extends Error {
@@ -64,7 +66,7 @@ export class Peer extends EventTarget {
     this.#identity = key;
     this.#alarm = new Alarm(() => this.#raw.ring());
     try {
-      this.#raw = new RawPeer(key.secret, name, iceServers, this.#page());
+      this.#raw = new RawPeer(key.secret, name, iceServers, BASE, this.#page());
     } catch (error) {
       this.#alarm.close();
       throw error;

@@ -1,7 +1,7 @@
 //! The peer as `tabfarm.js` drives it. Requests carry a number of the page's choice, which the answer repeats.
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::str::FromStr;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,13 +14,14 @@ use overlay::io::{Answer, Command, Error, Event, Query, Role, VolunteerPolicy};
 use overlay_libp2p::dht;
 use overlay_libp2p::driver::{Clock, Driver, Outgoing};
 use overlay_libp2p::relays::Use;
+use sandbox_host::SandboxHost;
 use wasm_bindgen::prelude::*;
 
 use crate::alarm::{Bell, PageAlarm};
 use crate::network::{self, Tab, TabEvent};
 use crate::values;
 
-type Node = Driver<Tab, overlay_libp2p::driver::Idle>;
+type Node = Driver<Tab>;
 
 #[wasm_bindgen]
 extern "C" {
@@ -72,6 +73,8 @@ struct Inner {
     id: String,
     page: Page,
     bell: Rc<Bell>,
+    /// `None` once the peer has closed: frame and workers go with it.
+    sandbox: RefCell<Option<SandboxHost>>,
     /// `None` once the peer has closed.
     driver: RefCell<Option<Node>>,
 }
@@ -79,9 +82,15 @@ struct Inner {
 #[wasm_bindgen]
 impl RawPeer {
     /// A peer with the ed25519 secret key `secret` (32 bytes), which starts to run at once. `ice_servers` is an array of
-    /// `RTCIceServer`.
+    /// `RTCIceServer`; the sandbox's files lie under `base_url`, which has no slash at its end.
     #[wasm_bindgen(constructor)]
-    pub fn new(secret: &[u8], name: String, ice_servers: &JsValue, page: Page) -> Result<RawPeer, JsError> {
+    pub fn new(
+        secret: &[u8],
+        name: String,
+        ice_servers: &JsValue,
+        base_url: &str,
+        page: Page,
+    ) -> Result<RawPeer, JsError> {
         let secret: [u8; 32] = secret.try_into().map_err(|_| JsError::new("a key has 32 bytes"))?;
         let key = Keypair::ed25519_from_bytes(secret).map_err(|_| JsError::new("not a key"))?;
         let mut seed = [0; 32];
@@ -92,9 +101,19 @@ impl RawPeer {
         let id = swarm.local_peer_id().to_string();
         let clock = Clock::start();
         let config = overlay::io::Config { secret_key: secret, role: Role::Tab, name, seed };
-        let _ = config;
-        let kernel = overlay_libp2p::driver::Idle;
-        let inner = Rc::new_cyclic(|inner: &std::rc::Weak<Inner>| {
+        let kernel = overlay::Node::new(config, clock.now());
+        let running = Rc::new(RefCell::new(Weak::<Inner>::new()));
+        let report = {
+            let running = running.clone();
+            move |event| {
+                if let Some(inner) = running.borrow().upgrade() {
+                    inner.with(|driver| driver.handle_sandbox(event));
+                }
+            }
+        };
+        let sandbox =
+            SandboxHost::new(base_url, report).map_err(|_| JsError::new("a peer needs a window"))?;
+        let inner = Rc::new_cyclic(|inner: &Weak<Inner>| {
             let ask = {
                 let inner = inner.clone();
                 move |delay: Duration| {
@@ -106,10 +125,10 @@ impl RawPeer {
             let bell = Rc::new(Bell::default());
             let alarm = Box::new(PageAlarm::new(bell.clone(), ask));
             let driver = Driver::new(swarm, kernel, clock, alarm, Use::Reserve, dht::admit);
-            Inner { id, page, bell, driver: RefCell::new(Some(driver)) }
+            Inner { id, page, bell, sandbox: RefCell::new(Some(sandbox)), driver: RefCell::new(Some(driver)) }
         });
-        let running = inner.clone();
-        wasm_bindgen_futures::spawn_local(async move { running.run().await });
+        *running.borrow_mut() = Rc::downgrade(&inner);
+        wasm_bindgen_futures::spawn_local(inner.clone().run());
         Ok(RawPeer { inner })
     }
 
@@ -143,6 +162,7 @@ impl RawPeer {
     /// Stops at once; what is not handed over is lost.
     pub fn close(&self) {
         self.inner.driver.borrow_mut().take();
+        self.inner.sandbox.borrow_mut().take();
         self.inner.bell.ring();
     }
 
@@ -251,7 +271,7 @@ impl RawPeer {
 
 impl RawPeer {
     fn with<T>(&self, act: impl FnOnce(&mut Node) -> T) -> Option<T> {
-        self.inner.driver.borrow_mut().as_mut().map(act)
+        self.inner.with(act)
     }
 
     fn command(&self, request: f64, command: Command) {
@@ -274,6 +294,10 @@ impl RawPeer {
 }
 
 impl Inner {
+    fn with<T>(&self, act: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        self.driver.borrow_mut().as_mut().map(act)
+    }
+
     /// Runs the node until the peer is closed. The page is called between polls only, so it may call back.
     async fn run(self: Rc<Self>) {
         poll_fn(|cx| loop {
@@ -297,7 +321,12 @@ impl Inner {
             Outgoing::Event(event) => {
                 let _ = self.page.event(values::plain(&event));
             }
-            Outgoing::Sandbox(_) => {}
+            Outgoing::Sandbox(command) => {
+                let sandbox = self.sandbox.borrow().clone();
+                if let Some(sandbox) = sandbox {
+                    sandbox.command(command);
+                }
+            }
             Outgoing::Platform(_) | Outgoing::Listening(_) => {}
         }
     }
