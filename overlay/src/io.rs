@@ -461,7 +461,7 @@ pub struct PeerInfo {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// Has an address under which others can reach it.
+    /// Has an address under which others can reach it, or is connected to another tab.
     pub joined: bool,
     /// Connected peers.
     pub peers: Vec<PeerInfo>,

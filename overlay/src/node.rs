@@ -163,7 +163,7 @@ impl Node {
     /// The node's state at a glance.
     pub fn status(&self) -> Status {
         Status {
-            joined: !self.addresses.is_empty(),
+            joined: !self.addresses.is_empty() || self.net.of_role(Role::Tab).next().is_some(),
             peers: self.net.infos(),
             relays: self.net.of_role(Role::Relay).map(|peer| peer.to_string()).collect(),
             hosting: self.hosted.values().map(Hosted::info).collect(),

@@ -393,11 +393,11 @@ impl Group {
         voters
     }
 
-    /// How many voters each majority is taken of: one number, or two while the configuration is joint. Never exactly two
+    /// The voters that each majority is taken of: one set, or two while the configuration is joint. Never exactly two
     /// voters (H7).
-    pub fn majorities(&self) -> Vec<usize> {
+    pub fn majorities(&self) -> Vec<Vec<u64>> {
         let state = self.conf_state();
-        [state.voters.len(), state.voters_outgoing.len()].into_iter().filter(|count| *count > 0).collect()
+        [state.voters, state.voters_outgoing].into_iter().filter(|voters| !voters.is_empty()).collect()
     }
 
     /// Is a joint configuration applied.
