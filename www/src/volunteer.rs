@@ -10,7 +10,7 @@ use crate::hooks::{keep, Dispatch};
 use crate::hosted::HostedItem;
 use crate::parts::{Empty, PeerChip};
 use crate::state::{Action, State};
-use crate::words::{bytes, explain, millis, plural, service_name};
+use crate::words::{bytes, explain, millis, service_name};
 
 const LIMITS: &str = "tabfarm.limits";
 /// Kept per tab: a reload goes on volunteering, a new tab asks first.
@@ -227,7 +227,6 @@ fn Reports(props: &Props) -> Html {
                     </li>
                 }) }
             </ul>
-            <p class="hint">{ plural(reports.len(), "handover") }{ " shown, newest first." }</p>
         </section>
     }
 }

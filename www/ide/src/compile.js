@@ -1,16 +1,22 @@
 // The compiler's caller: one worker, one job at a time, replaced when it takes too long.
 
-/** How long a compilation may take; a heavy service takes 2 s on a slow machine. */
+/** How long a compilation may take; a heavy service takes 4 s on a slow machine. */
 const TIMEOUT_MS = 20_000;
 /** A superseded compilation that has taken this long is stopped rather than waited for. */
-const LONG_MS = 2_000;
+const LONG_MS = 5_000;
+/** A source without problems that rests for this long is optimized ahead, so that publishing it takes no time. */
+const AHEAD_MS = 1_000;
 /** The longest source that is compiled, in UTF-16 units. */
-export const MAX_SOURCE = 1_000_000;
+const MAX_SOURCE = 1_000_000;
 
 let worker = null;
 /** Has the worker loaded its compiler; what is posted earlier could be lost. */
 let ready = false;
+/** The job under way: `{ id, source, optimize, resolve, timer, started }`. */
 let running = null;
+let ahead = 0;
+/** The last optimized result: `{ source, result }`. */
+let cached = null;
 let lastId = 0;
 
 /**
@@ -21,31 +27,44 @@ let lastId = 0;
  * `optimize` asks for a small and fast module, otherwise the check is quick.
  */
 export function compile(source, optimize) {
+  clearTimeout(ahead);
   if (source.length > MAX_SOURCE) {
     const message = `The source has ${source.length.toLocaleString("en")} characters; at most ${MAX_SOURCE.toLocaleString("en")} are compiled. Make it shorter.`;
     return Promise.resolve(failure(message));
   }
-  if (running) {
-    const before = running;
-    settle({ superseded: true, module: null, diagnostics: [], ms: 0 });
-    // A worker cannot be interrupted: a long compilation costs more than a fresh worker.
-    if (before.started && performance.now() - before.started > LONG_MS) stop();
-  }
+  if (optimize && cached?.source === source) return Promise.resolve(cached.result);
   return new Promise((resolve) => {
-    const id = ++lastId;
-    const timer = setTimeout(() => {
-      stop();
-      settle(failure(`The compiler was stopped after ${TIMEOUT_MS / 1000} s. Look for something endless in your types or constants.`));
-    }, TIMEOUT_MS);
-    running = { id, resolve, timer, request: { id, source, optimize }, started: 0 };
-    start();
-    post();
+    if (running?.source === source && running.optimize === optimize) {
+      // The same is under way, perhaps ahead of being asked for.
+      running.resolve(superseded);
+      running.resolve = resolve;
+      return;
+    }
+    begin(source, optimize, resolve);
   });
 }
 
 /** Loads the compiler before it is needed. */
 export function warm() {
   start();
+}
+
+const superseded = { superseded: true, module: null, diagnostics: [], ms: 0 };
+
+function begin(source, optimize, resolve) {
+  if (running) {
+    const { started } = running;
+    settle(superseded);
+    // A worker cannot be interrupted: a compilation that may never end costs more than a fresh worker.
+    if (started && performance.now() - started > LONG_MS) stop();
+  }
+  const timer = setTimeout(() => {
+    stop();
+    settle(failure(`The compiler was stopped after ${TIMEOUT_MS / 1000} s. Look for something endless in your types or constants.`));
+  }, TIMEOUT_MS);
+  running = { id: ++lastId, source, optimize, resolve, timer, started: 0 };
+  start();
+  post();
 }
 
 function start() {
@@ -56,7 +75,7 @@ function start() {
       ready = true;
       post();
     } else if (running?.id === data.id) {
-      settle(data.result);
+      finish(data.result);
     }
   };
   worker.onerror = (event) => {
@@ -69,7 +88,17 @@ function start() {
 function post() {
   if (!ready || !running || running.started) return;
   running.started = performance.now();
-  worker.postMessage(running.request);
+  const { id, source, optimize } = running;
+  worker.postMessage({ id, source, optimize });
+}
+
+function finish(result) {
+  const { source, optimize } = running;
+  if (optimize && result.module) cached = { source, result };
+  settle(result);
+  if (!optimize && result.module && cached?.source !== source) {
+    ahead = setTimeout(() => running ?? begin(source, true, () => {}), AHEAD_MS);
+  }
 }
 
 function stop() {

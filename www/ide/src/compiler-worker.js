@@ -1,11 +1,15 @@
 // The AssemblyScript compiler in a worker of its own: a source that takes long, or for ever, leaves the page alone.
 
+import "./data-urls.js";
 import asc from "assemblyscript/asc";
 import sdk from "tabfarm:sdk";
 import { ENTRY, SOURCE, entryText } from "./layout.js";
 
 /** The most diagnostics that are handed back: nobody reads more, and a broken file can make thousands. */
 const MAX_DIAGNOSTICS = 50;
+
+/** The compiler asks for packages here and in every folder above. */
+const PACKAGES = "node_modules/";
 
 onmessage = async ({ data: { id, source, optimize } }) => {
   postMessage({ id, result: await compile(source, optimize) });
@@ -19,10 +23,10 @@ async function compile(source, optimize) {
   const files = { ...sdk, [SOURCE]: source, [ENTRY]: entryText };
   const lines = lineStarts(source);
   const options = [ENTRY, "--outFile", "module.wasm", "--runtime", "incremental", "--exportStart", "_initialize", "--noColors", "--use", "abort=~lib/tabfarm/index/abort"];
-  options.push(...(optimize ? ["--optimizeLevel", "2", "--shrinkLevel", "1", "--converge"] : ["--optimizeLevel", "0"]));
+  options.push(...(optimize ? ["--optimizeLevel", "2", "--shrinkLevel", "1"] : ["--optimizeLevel", "0"]));
   try {
     const { error, stderr } = await asc.main(options, {
-      readFile: (name) => files[name] ?? null,
+      readFile: (name) => files[name.slice(Math.max(0, name.indexOf(PACKAGES)))] ?? null,
       writeFile: (name, contents) => {
         if (name === "module.wasm") module = contents;
       },
@@ -39,7 +43,9 @@ async function compile(source, optimize) {
     if (diagnostics.some((each) => each.severity === "error")) module = null;
   } catch (error) {
     module = null;
-    diagnostics.push(plain(`The compiler gave up: ${error?.message ?? error}`));
+    // It ends its process, which there is not, when it runs out of stack.
+    const why = /^exit/.test(error?.message) ? "something in the source is nested too deeply or refers to itself without end" : error?.message;
+    diagnostics.push(plain(`The compiler gave up: ${why ?? error}.`));
   }
   return { module, diagnostics, ms: performance.now() - started };
 }

@@ -20,7 +20,7 @@ const MAX_HIGHLIGHTED = 300_000;
  * Shows an editor in `el`.
  *
  * `onChange()` is called after each change of the text, at most once per frame. The result has `text()`, `length()`, `replace(text)`, `mark(diagnostics)` with
- * `{ line, column, length, severity, message }` (1-based, in UTF-16 units), `goto(line)`, `focus()` and `destroy()`.
+ * `{ line, column, length, severity, message }` (1-based, in UTF-16 units; line 0 is not marked), `goto(line)`, `focus()` and `destroy()`.
  */
 export function mount(el, doc, onChange) {
   const root = el.shadowRoot ?? el.attachShadow({ mode: "open" });
@@ -44,7 +44,7 @@ export function mount(el, doc, onChange) {
       onChange();
     },
     mark(diagnostics) {
-      view.dispatch(setDiagnostics(view.state, diagnostics.map((each) => toRange(view.state.doc, each))));
+      view.dispatch(setDiagnostics(view.state, diagnostics.filter(({ line }) => line > 0).map((each) => toRange(view.state.doc, each))));
     },
     goto(line) {
       const at = view.state.doc.line(clamp(line, 1, view.state.doc.lines)).from;
