@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use overlay::id::{ServiceId, SessionId};
+use overlay::id::{PeerId, ServiceId, SessionId};
 use overlay::io::{Answer, Event, Input, Lane, Output};
 use overlay::wire::{self, CallResult, OutItem, ServerBody, ServerFrame, SessionFrame};
 
@@ -68,8 +68,8 @@ impl Checker {
     }
 
     /// A host's voters, as it has applied them: each of the one or two majorities that a decision needs (H7).
-    pub fn on_voters(&mut self, step: &Step, node: NodeIndex, majorities: &[usize]) {
-        if majorities.contains(&2) {
+    pub fn on_voters(&mut self, step: &Step, node: NodeIndex, majorities: &[Vec<PeerId>]) {
+        if majorities.iter().any(|voters| voters.len() == 2) {
             self.violate(step, format!("H7: node {node} has a configuration of exactly two voters"));
         }
     }

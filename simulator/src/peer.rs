@@ -1,6 +1,7 @@
 //! What the world needs of a node: the verbs of a sans-IO state machine.
 
-use overlay::id::PeerId;
+use overlay::group::Group;
+use overlay::id::{PeerId, ServiceId};
 use overlay::io::{HostedInfo, Input, Output};
 use overlay::time::Time;
 use overlay::Node;
@@ -17,8 +18,17 @@ pub trait Peer {
     fn poll_timeout(&self) -> Option<Time>;
     /// What it hosts.
     fn hosting(&self) -> Vec<HostedInfo>;
-    /// How many voters each majority is taken of: one number a group, two while its configuration is joint.
-    fn majorities(&self) -> Vec<usize>;
+    /// The groups in which it takes part.
+    fn groups(&self) -> Vec<GroupView>;
+}
+
+/// A group as one member sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    /// The service.
+    pub service: ServiceId,
+    /// The voters that each majority is taken of; two sets while the configuration is joint.
+    pub majorities: Vec<Vec<PeerId>>,
 }
 
 impl Peer for Node {
@@ -42,7 +52,13 @@ impl Peer for Node {
         self.status().hosting
     }
 
-    fn majorities(&self) -> Vec<usize> {
-        self.groups().flat_map(|(_, group)| group.majorities()).collect()
+    fn groups(&self) -> Vec<GroupView> {
+        let view = |(service, group): (&ServiceId, &Group)| {
+            let peer = |id: &u64| group.members().get(id).map_or(PeerId([0; 32]), |member| member.peer);
+            let majorities =
+                group.majorities().iter().map(|voters| voters.iter().map(peer).collect()).collect();
+            GroupView { service: *service, majorities }
+        };
+        self.groups().map(view).collect()
     }
 }

@@ -228,8 +228,9 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
         }
         let Some(node) = step.node else { return };
         self.checker.on_step(&step, self.incarnations[node]);
-        let majorities = self.world.peer(node).map(Peer::majorities).unwrap_or_default();
-        self.checker.on_voters(&step, node, &majorities);
+        for group in self.world.peer(node).map(Peer::groups).unwrap_or_default() {
+            self.checker.on_voters(&step, node, &group.majorities);
+        }
         for output in &step.outputs {
             match output {
                 Output::Answer { request, result } => {
@@ -581,19 +582,17 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
         }
     }
 
-    /// Is the service's state perhaps lost with `victim`? It is not, when a majority of the voters that living members
-    /// know remains, with a state holder among them.
+    /// May the service's state be lost with `victim`? Only if some member sees a configuration without a majority then.
     fn note_doom(&mut self, service: usize, name: &str, victim: NodeIndex) {
-        let hosting = self.hosting(name);
-        let id = self.world.id(victim).to_string();
-        let was_member = hosting.iter().any(|(node, info)| *node == victim && info.role != "joining");
-        let survives = hosting.iter().any(|(node, info)| {
-            let holds_state = info.role == "follower" || info.role == "leader";
-            let others = info.members.iter().filter(|member| **member != id).count();
-            *node != victim && holds_state && others >= 2 && 2 * others > info.members.len()
-        });
-        let serves_alone = hosting.iter().any(|(node, info)| *node != victim && info.role == "leader");
-        if was_member && !survives && !serves_alone {
+        let Some(id) = service_id(name) else { return };
+        let peer = self.world.id(victim);
+        let outvoted = |voters: &Vec<PeerId>| {
+            let others = voters.iter().filter(|voter| **voter != peer).count();
+            2 * others <= voters.len()
+        };
+        let nodes = (0..self.world.len()).filter_map(|node| self.world.peer(node));
+        let mut views = nodes.flat_map(Peer::groups).filter(|group| group.service == id);
+        if views.any(|group| group.majorities.iter().any(outvoted)) {
             self.doomed.insert(service);
         }
     }
@@ -683,6 +682,11 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
         self.report.trace = self.world.trace();
         self.report
     }
+}
+
+fn service_id(name: &str) -> Option<overlay::id::ServiceId> {
+    let (name, publisher) = name.split_once('@')?;
+    Some(overlay::id::ServiceId::new(publisher.parse().ok()?, name))
 }
 
 fn session_id(hex: &str) -> Option<overlay::id::SessionId> {
