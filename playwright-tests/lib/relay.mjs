@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const binary = process.env.TABFARM_RELAY ?? `${root}target/debug/tabfarm-relay`;
-const web = process.env.TABFARM_WEB ?? `${root}target/web`;
+const web = process.env.TABFARM_WEB ?? `${root}target/web-tree`;
 /** The most that is kept of what a relay says. */
 const LOG_LINES = 400;
 const START_MS = 20_000;

@@ -29,7 +29,7 @@ pub struct Options {
     /// Where the relay's key is kept; without it, the relay has a new id at each start
     #[arg(long, value_name = "DIR", env = "TABFARM_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The app's files [default: target/web]
+    /// The app's files [default: target/web-tree]
     #[arg(long, value_name = "DIR", env = "TABFARM_WEB")]
     pub web: Option<PathBuf>,
     /// A TOML file with the same settings
@@ -192,9 +192,9 @@ fn default_listen(http: SocketAddr) -> Multiaddr {
     Multiaddr::from(http.ip()).with(Protocol::Tcp(0)).with(Protocol::Ws("/".into()))
 }
 
-/// `target/web` of the directory the relay is started in.
+/// `target/web-tree` of the directory the relay is started in.
 fn default_web() -> PathBuf {
-    PathBuf::from("target/web")
+    PathBuf::from("target/web-tree")
 }
 
 #[cfg(test)]

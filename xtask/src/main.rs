@@ -3,7 +3,7 @@
 //! | module | task |
 //! |---|---|
 //! | `setup` | what a fresh machine lacks: wasm target, protoc, npm packages, a browser |
-//! | `web` | the tree that a relay serves, `target/web`: wasm, bindings, bundles, example services |
+//! | `web` | the tree that a relay serves, `target/web-tree`: wasm, bindings, bundles, example services |
 //! | `bindgen` | JavaScript bindings of one wasm file |
 //! | `relay` | the native node: build, run, one self-contained binary |
 //! | `check` | formatting, lints, purity of the kernel |
@@ -32,7 +32,7 @@ cargo xtask test [--lint] [--only rust|sim|tabs] [FILE…]
                                               set up and run every test; ends with `N passed, N failed`
 cargo xtask bench [NAME]                      benchmarks: JSON lines to stdout, tables to the terminal
 cargo xtask dist                              one self-contained tabfarm-relay in dist/
-cargo xtask build [--release]                 the web tree, target/web
+cargo xtask build [--release]                 the web tree, target/web-tree
 cargo xtask lint                              formatting, clippy, purity of the kernel
 cargo xtask setup                             everything that a fresh machine lacks
 cargo xtask bindgen IN.wasm OUT_DIR NAME      JavaScript bindings of one wasm file

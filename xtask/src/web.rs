@@ -1,4 +1,4 @@
-//! The tree that a relay serves, `target/web`.
+//! The tree that a relay serves, `target/web-tree`.
 //!
 //! ```text
 //! index.html  app/       the app: app.js, app_bg.wasm, styles, editor and compiler bundles
@@ -72,9 +72,9 @@ impl Kind {
         }
     }
 
-    /// Where the tree of this kind lies.
+    /// Where the tree of this kind lies: not in `target/web`, where cargo keeps what it builds for the profile `web`.
     pub fn tree(self) -> PathBuf {
-        root().join("target").join(if self == Kind::Quick { "web" } else { "web-release-tree" })
+        root().join("target").join(if self == Kind::Quick { "web-tree" } else { "web-release-tree" })
     }
 }
 
