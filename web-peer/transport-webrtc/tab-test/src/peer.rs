@@ -11,7 +11,7 @@ use transport_webrtc::Config;
 use wasm_bindgen::prelude::*;
 
 use crate::{
-    protocols::{self, Gate, ECHO, SINK, SLOW, SOURCE},
+    protocols::{self, Gate, ALL, ECHO, SINK, SLOW, SOURCE},
     swarm::{self, Command, State},
 };
 
@@ -20,7 +20,6 @@ use crate::{
 pub struct TestPeer {
     id: PeerId,
     commands: mpsc::Sender<Command>,
-    control: libp2p_stream::Control,
     state: Rc<RefCell<State>>,
     gate: Rc<RefCell<Gate>>,
 }
@@ -37,10 +36,12 @@ impl TestPeer {
             config.signalling_timeout = Duration::from_secs(2);
         }
         let keypair = Keypair::generate_ed25519();
-        let (commands, control, state) = swarm::start(&keypair, config).map_err(|e| JsError::new(&e))?;
-        let gate = Rc::default();
-        protocols::serve(&control, &gate);
-        Ok(TestPeer { id: keypair.public().to_peer_id(), commands, control, state, gate })
+        let (sender, incoming) = mpsc::unbounded();
+        let (commands, state) =
+            swarm::start(&keypair, config, ALL.to_vec(), sender).map_err(|e| JsError::new(&e))?;
+        let gate = Rc::<RefCell<Gate>>::default();
+        protocols::serve(incoming, gate.clone());
+        Ok(TestPeer { id: keypair.public().to_peer_id(), commands, state, gate })
     }
 
     /// The peer id.
@@ -176,7 +177,9 @@ impl TestPeer {
 
     async fn open(&self, peer: &str, protocol: StreamProtocol) -> Result<Stream, JsError> {
         let peer: PeerId = peer.parse()?;
-        self.control.clone().open_stream(peer, protocol).await.map_err(|e| JsError::new(&e.to_string()))
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Open(peer, protocol, reply)).await?;
+        answer.await?.map_err(|e| JsError::new(&e))
     }
 
     async fn command(&self, command: Command) -> Result<(), JsError> {

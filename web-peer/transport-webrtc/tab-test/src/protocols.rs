@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use futures::{channel::mpsc, AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{Stream, StreamProtocol};
 use wasm_bindgen_futures::spawn_local;
 
@@ -25,38 +25,29 @@ pub(crate) struct Gate {
     pub(crate) read: u64,
 }
 
-/// Serves all protocols.
-pub(crate) fn serve(control: &libp2p_stream::Control, gate: &Rc<RefCell<Gate>>) {
-    accept(control, ECHO, |stream| async move {
-        let _ = echo(stream).await;
-    });
-    accept(control, SINK, |stream| async move {
-        let _ = sink(stream).await;
-    });
-    accept(control, SOURCE, |stream| async move {
-        let _ = source(stream).await;
-    });
-    let gate = gate.clone();
-    accept(control, SLOW, move |stream| {
-        let gate = gate.clone();
-        async move {
-            let _ = slow(stream, gate).await;
+/// All of them.
+pub(crate) const ALL: [StreamProtocol; 4] = [ECHO, SINK, SLOW, SOURCE];
+
+/// Serves streams as they come.
+pub(crate) fn serve(
+    mut incoming: mpsc::UnboundedReceiver<(StreamProtocol, Stream)>,
+    gate: Rc<RefCell<Gate>>,
+) {
+    spawn_local(async move {
+        while let Some((protocol, stream)) = incoming.next().await {
+            let gate = gate.clone();
+            spawn_local(async move {
+                let served = match protocol {
+                    p if p == ECHO => echo(stream).await,
+                    p if p == SINK => sink(stream).await,
+                    p if p == SOURCE => source(stream).await,
+                    _ => slow(stream, gate).await,
+                };
+                // A stream that breaks is the other end's to report.
+                drop(served);
+            });
         }
     });
-}
-
-fn accept<F: std::future::Future<Output = ()> + 'static>(
-    control: &libp2p_stream::Control,
-    protocol: StreamProtocol,
-    serve: impl Fn(Stream) -> F + 'static,
-) {
-    if let Ok(mut incoming) = control.clone().accept(protocol) {
-        spawn_local(async move {
-            while let Some((_, stream)) = incoming.next().await {
-                spawn_local(serve(stream));
-            }
-        });
-    }
 }
 
 async fn echo(mut stream: Stream) -> std::io::Result<()> {

@@ -11,9 +11,11 @@ use libp2p::{
     core::{muxing::StreamMuxerBox, upgrade, Transport as _},
     identify, identity, noise, ping, relay,
     swarm::{self, dial_opts::DialOpts, ConnectionId, NetworkBehaviour, SwarmEvent},
-    yamux, Multiaddr, PeerId, Swarm,
+    yamux, Multiaddr, PeerId, StreamProtocol, Swarm,
 };
 use transport_webrtc::{Config, Path};
+
+use crate::streams;
 
 /// Commands that wait for the loop.
 const MAX_COMMANDS: usize = 64;
@@ -26,13 +28,14 @@ pub(crate) struct Behaviour {
     relay: relay::client::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    streams: libp2p_stream::Behaviour,
+    streams: streams::Behaviour,
 }
 
 pub(crate) enum Command {
     Listen(Multiaddr, oneshot::Sender<Result<(), String>>),
     Dial(Multiaddr, oneshot::Sender<Result<(), String>>),
     Disconnect(PeerId),
+    Open(PeerId, StreamProtocol, streams::Reply),
 }
 
 /// What the loop knows, for JavaScript to look at.
@@ -46,7 +49,7 @@ pub(crate) struct State {
 impl State {
     fn say(&mut self, event: String) {
         if self.events.len() < MAX_EVENTS {
-            self.events.push(event);
+            self.events.push(format!("{:.0} {event}", js_sys::Date::now() % 1e6));
         }
     }
 }
@@ -54,7 +57,9 @@ impl State {
 pub(crate) fn start(
     keypair: &identity::Keypair,
     config: Config,
-) -> Result<(mpsc::Sender<Command>, libp2p_stream::Control, Rc<RefCell<State>>), String> {
+    protocols: Vec<StreamProtocol>,
+    incoming: streams::Incoming,
+) -> Result<(mpsc::Sender<Command>, Rc<RefCell<State>>), String> {
     let local = keypair.public().to_peer_id();
     let (webrtc, webrtc_behaviour) = transport_webrtc::new(local, config);
     let (circuits, relay_client) = relay::client::new(local);
@@ -76,16 +81,15 @@ pub(crate) fn start(
         relay: relay_client,
         identify: identify::Behaviour::new(identify::Config::new("/tab-test/1".into(), keypair.public())),
         ping: ping::Behaviour::default(),
-        streams: libp2p_stream::Behaviour::new(),
+        streams: streams::Behaviour::new(protocols, incoming),
     };
-    let control = behaviour.streams.new_control();
     let config =
         swarm::Config::with_wasm_executor().with_idle_connection_timeout(std::time::Duration::from_secs(600));
     let swarm = Swarm::new(transport, behaviour, local, config);
     let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
     let state = Rc::new(RefCell::new(State::default()));
     wasm_bindgen_futures::spawn_local(drive(swarm, receiver, state.clone()));
-    Ok((commands, control, state))
+    Ok((commands, state))
 }
 
 async fn drive(
@@ -109,6 +113,7 @@ async fn drive(
                     }
                 }
                 Some(Command::Disconnect(peer)) => drop(swarm.disconnect_peer_id(peer)),
+                Some(Command::Open(peer, protocol, reply)) => swarm.behaviour_mut().streams.open(peer, protocol, reply),
                 None => return,
             },
             event = swarm.next().fuse() => {
