@@ -10,11 +10,12 @@ use simulator::report::{summary, RunReport};
 use simulator::run::run;
 use simulator::scenario::Scenario;
 
-const USAGE: &str = "usage: simulator SCENARIO [--seed N] [--seeds N] [--json DIR]
+const USAGE: &str = "usage: simulator SCENARIO [--seed N] [--seeds N] [--json DIR] [--log]
   SCENARIO   a file, or the name of one in simulator/scenarios
   --seed N   the first seed (default 0)
   --seeds N  how many seeds (default 1)
-  --json DIR writes each run's report as JSON";
+  --json DIR writes each run's report as JSON
+  --log      prints handovers, faults, errors and connections of each run";
 
 fn main() -> ExitCode {
     match simulate(std::env::args().skip(1).collect()) {
@@ -31,12 +32,14 @@ fn main() -> ExitCode {
 fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
     let mut name = None;
     let (mut first, mut count, mut json) = (0_u64, 1_u64, None);
+    let mut log = false;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value\n{USAGE}"));
         match argument.as_str() {
             "--seed" => first = value()?.parse().context("--seed takes a number")?,
             "--seeds" => count = value()?.parse().context("--seeds takes a number")?,
+            "--log" => log = true,
             "--json" => json = Some(PathBuf::from(value()?)),
             _ if name.is_none() && !argument.starts_with('-') => name = Some(argument),
             _ => bail!("unknown argument {argument}\n{USAGE}"),
@@ -48,6 +51,9 @@ fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
     let mut runs = Vec::new();
     for seed in first..first.saturating_add(count) {
         let report = run(&scenario, seed, Node::new);
+        if log {
+            report.log.iter().for_each(|line| println!("{line}"));
+        }
         if !report.violations.is_empty() {
             print_failure(&name, &report);
         }

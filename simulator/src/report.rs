@@ -44,6 +44,9 @@ pub struct RunReport {
     pub violations: Vec<String>,
     /// A digest of everything that happened.
     pub trace: u64,
+    /// What a person wants to read.
+    #[serde(skip)]
+    pub log: Vec<String>,
 }
 
 /// What became of planned moves.

@@ -18,6 +18,8 @@ use crate::world::{Death, NodeIndex, Step, World};
 
 /// The most violations that a run collects before it ends.
 const MAX_VIOLATIONS: usize = 20;
+/// The most lines of a run's log.
+const MAX_LOG: usize = 20_000;
 /// A consumer that opens in vain tries again after this.
 const REOPEN: Micros = 500_000;
 /// A handover whose answer does not come is given up after this, so that the next one is tried.
@@ -227,6 +229,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             self.on_todo(todo);
         }
         let Some(node) = step.node else { return };
+        self.note_log(&step, node);
         self.checker.on_step(&step, self.incarnations[node]);
         for group in self.world.peer(node).map(Peer::groups).unwrap_or_default() {
             self.checker.on_voters(&step, node, &group.majorities);
@@ -241,6 +244,49 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                 Output::Event(event) => self.on_event(&step, node, event),
                 Output::Send { peer, lane: Lane::Control, frame } => self.on_control(node, peer, frame),
                 Output::Send { lane: Lane::Group, .. } => self.on_stage(node, "sent-group"),
+                _ => {}
+            }
+        }
+    }
+
+    /// What a person wants to read of a run: handovers, faults, errors, connections.
+    fn note_log(&mut self, step: &Step, node: NodeIndex) {
+        let mut log = |line: String| {
+            if self.report.log.len() < MAX_LOG {
+                self.report.log.push(format!("{:>10.4} node {node:<3} {line}", step.at as f64 / 1e6));
+            }
+        };
+        let place = |peer: &PeerId| self.world.find(peer).map_or(-1, |node| node as i64);
+        match &step.input {
+            Some(Input::Disconnected { peer }) => log(format!("disconnected from {}", place(peer))),
+            Some(Input::Connected { peer, .. }) => log(format!("connected to {}", place(peer))),
+            Some(Input::DialFailed { peer }) => log(format!("cannot reach {}", place(peer))),
+            _ => {}
+        }
+        for output in &step.outputs {
+            match output {
+                Output::Send { peer, lane: Lane::Control, frame } => {
+                    if let Ok(Control::Handover { step, .. }) = wire::decode(frame) {
+                        let text: String = format!("{step:?}").chars().take(90).collect();
+                        log(format!("to {}: {text}", place(peer)));
+                    }
+                }
+                Output::Event(
+                    event @ (Event::Handover { .. } | Event::Error { .. } | Event::Closed { .. }),
+                ) => {
+                    log(format!("{event:?}"));
+                }
+                Output::Event(Event::Hosting { .. }) => {
+                    let hosting = self.world.peer(node).map(Peer::hosting).unwrap_or_default();
+                    let roles: Vec<_> =
+                        hosting.iter().map(|h| (&h.role, h.epoch, h.term, h.members.len())).collect();
+                    log(format!("hosts {roles:?}"));
+                }
+                Output::Event(Event::Moved(info)) => {
+                    let server = info.server.parse().map_or(-1, |peer| place(&peer));
+                    log(format!("follows to {server} in {:?}", (info.epoch, info.term)));
+                }
+                Output::Answer { result: Err(error), .. } => log(format!("{error}")),
                 _ => {}
             }
         }

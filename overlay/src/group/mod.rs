@@ -269,9 +269,7 @@ impl Group {
             self.set_timeout();
             self.next_tick = None;
         }
-        if self.leader().is_some() {
-            self.led_at = cx.now;
-        }
+        self.note_leader(cx.now);
         self.schedule(cx.now);
     }
 
@@ -309,9 +307,7 @@ impl Group {
             self.commit(&mut progress, light.take_committed_entries())?;
             self.raft.advance_apply();
         }
-        if self.leader().is_some() {
-            self.led_at = cx.now;
-        }
+        self.note_leader(cx.now);
         self.set_timeout();
         self.schedule(cx.now);
         Ok(progress)
@@ -418,6 +414,15 @@ impl Group {
     /// Index of the last applied configuration.
     pub fn configured(&self) -> u64 {
         self.configured
+    }
+
+    /// A follower that is not in its own applied configuration never campaigns, so raft keeps the name of a leader that
+    /// is long gone: what counts is that it was heard.
+    fn note_leader(&mut self, now: Time) {
+        let heard = self.raft.raft.election_elapsed < 2 * election_base(self.witness);
+        if self.leader().is_some() && (heard || self.leads()) {
+            self.led_at = now;
+        }
     }
 
     fn conf_state(&self) -> ConfState {
