@@ -99,7 +99,14 @@ fn build_with(kind: Kind, wanted: &[(&str, &str, &str)]) -> Result<PathBuf> {
     for (folder, place) in STATIC {
         copy_tree(&root().join(folder), &tree.join(place))?;
     }
+    compress(kind, &tree)?;
     Ok(tree)
+}
+
+/// Brotli is sent to browsers; made here once, so that no relay spends its start on it.
+fn compress(kind: Kind, tree: &Path) -> Result<()> {
+    let quality = if kind == Kind::Quick { "4" } else { "11" };
+    run(command("node").arg("xtask/compress.mjs").arg(tree).arg(quality))
 }
 
 fn crates(kind: Kind, wanted: &[(&str, &str, &str)], tree: &Path) -> Result<()> {
