@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Bytes;
@@ -23,9 +23,14 @@ const MAX_FILE: u64 = 64 * 1024 * 1024;
 const MIN_COMPRESSED: usize = 512;
 /// Brotli's effort for files that come without a `.br` beside them: a 3 MB wasm takes half a second, and is 8 % larger
 /// than at 11, which takes ten.
-const QUALITY: u32 = 9;
+const QUALITY: i32 = 9;
+/// Files up to this size are compressed while the first who asks waits.
+const COMPRESSED_AT_ONCE: usize = 64 * 1024;
 /// A missing file makes the directory be read again, at most once in this time: a build may still be running.
 const RESCAN: Duration = Duration::from_secs(1);
+
+/// Cargo keeps these beside the app when the app's tree has the name of a build profile.
+const CARGO_DIRS: [&str; 4] = ["build", "deps", "examples", "incremental"];
 
 /// The app: it may talk to relays, run wasm and its own workers, and frame the sandbox; no foreign script. Styles may be
 /// inline because CodeMirror writes them.
@@ -53,16 +58,17 @@ struct Inner {
 
 #[derive(Default)]
 struct FilesState {
-    files: HashMap<String, Arc<File>>,
+    /// By URL path. A file is read when it is first asked for.
+    files: HashMap<String, (PathBuf, Option<Arc<File>>)>,
     scanned: Option<Instant>,
 }
 
 /// A file as it is sent.
 struct File {
-    path: PathBuf,
     changed: Option<SystemTime>,
     body: Bytes,
-    brotli: Option<Bytes>,
+    /// Set once it is made; until then the file is sent as it is.
+    brotli: OnceLock<Option<Bytes>>,
     etag: HeaderValue,
     content_type: &'static str,
     policy: HeaderValue,
@@ -87,58 +93,68 @@ async fn answer(State(files): State<Files>, method: Method, uri: Uri, headers: H
 }
 
 impl Files {
-    /// The files under `root`. A directory that is missing or empty is looked at again when something is asked for.
+    /// The files under `root`; they are read and compressed in the background. A directory that is missing is looked for
+    /// again when something is asked for.
     pub fn load(root: &Path) -> Files {
         let files = Files(Arc::new(Inner { root: root.to_owned(), state: Mutex::default() }));
+        files.scan();
         let background = files.clone();
-        std::thread::spawn(move || background.scan());
+        std::thread::spawn(move || background.compress());
         files
     }
 
     /// The file at a URL path. Only paths that were found by reading the directory exist, so that no path leads out.
     fn find(&self, path: &str) -> Option<Arc<File>> {
-        let path = path.trim_start_matches('/');
-        let path = if path.is_empty() { "index.html" } else { path };
-        let known = |files: &Files| files.lock().files.get(path).cloned();
-        let found = match known(self) {
-            Some(file) => file,
-            None => {
-                self.scan();
-                known(self)?
-            }
-        };
-        if found.changed == changed(&found.path) {
-            return Some(found);
+        let name = path.trim_start_matches('/');
+        let name = if name.is_empty() { "index.html" } else { name };
+        let known = |files: &Files| files.lock().files.get(name).cloned();
+        let (path, file) = known(self).or_else(|| {
+            self.scan();
+            known(self)
+        })?;
+        if let Some(file) = file.filter(|file| file.changed == changed(&path)) {
+            return Some(file);
         }
-        let file = Arc::new(File::read(path, &found.path)?);
-        self.lock().files.insert(path.to_owned(), file.clone());
+        let file = Arc::new(File::read(name, &path)?);
+        self.lock().files.insert(name.to_owned(), (path, Some(file.clone())));
         Some(file)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, FilesState> {
+    fn lock(&self) -> MutexGuard<'_, FilesState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Looks which files there are.
     fn scan(&self) {
-        {
-            let mut state = self.lock();
-            if state.scanned.is_some_and(|at| at.elapsed() < RESCAN) {
-                return;
-            }
-            state.scanned = Some(Instant::now());
+        let mut state = self.lock();
+        if state.scanned.is_some_and(|at| at.elapsed() < RESCAN) {
+            return;
         }
+        state.scanned = Some(Instant::now());
         let mut found = Vec::new();
         collect(&self.0.root, String::new(), &mut found);
-        for (name, path) in found {
-            let same = self.lock().files.get(&name).is_some_and(|file| file.changed == changed(&path));
-            if same {
-                continue;
-            }
-            if let Some(file) = File::read(&name, &path) {
-                self.lock().files.insert(name, Arc::new(file));
+        let mut before = std::mem::take(&mut state.files);
+        let mut read = |name: &str| before.remove(name).and_then(|(_, file)| file);
+        state.files = found
+            .into_iter()
+            .map(|(name, path)| {
+                let file = read(&name);
+                (name, (path, file))
+            })
+            .collect();
+    }
+
+    /// Reads and compresses all files, the smallest first.
+    fn compress(&self) {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
+        let mut names: Vec<(u64, String)> =
+            self.lock().files.iter().map(|(name, (path, _))| (size(path), name.clone())).collect();
+        names.sort();
+        for (_, name) in names {
+            if let Some(file) = self.find(&name) {
+                file.brotli();
             }
         }
-        self.lock().files.retain(|_, file| file.path.exists());
     }
 }
 
@@ -148,6 +164,10 @@ fn collect(dir: &Path, prefix: String, out: &mut Vec<(String, PathBuf)>) {
     for entry in entries.flatten() {
         let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
         if name.starts_with('.') || out.len() >= MAX_FILES {
+            continue;
+        }
+        let cargos = prefix.is_empty() && CARGO_DIRS.contains(&name.as_str());
+        if kind.is_dir() && cargos && dir.join(".cargo-lock").exists() {
             continue;
         }
         if kind.is_dir() {
@@ -171,23 +191,32 @@ impl File {
         let body = fs::read(path).ok()?;
         let digest = Sha256::digest(&body);
         let etag: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-        let content_type = content_type(name);
-        let brotli = compressed(path, changed, &body, content_type);
-        let policy = policy(name, &body);
-        Some(File {
-            path: path.to_owned(),
+        let file = File {
             changed,
-            brotli: brotli.map(Bytes::from),
-            body: Bytes::from(body),
+            brotli: OnceLock::new(),
             etag: HeaderValue::from_str(&format!("\"{etag}\"")).ok()?,
-            content_type,
-            policy: HeaderValue::from_str(&policy).ok()?,
-        })
+            content_type: content_type(name),
+            policy: HeaderValue::from_str(&policy(name, &body)).ok()?,
+            body: Bytes::from(body),
+        };
+        if let Some(ready) = beside(path, changed) {
+            // Nobody else has seen the file yet.
+            let _ = file.brotli.set(Some(ready));
+        }
+        Some(file)
+    }
+
+    /// The brotli form, made now if need be; none where it does not help.
+    fn brotli(&self) -> &Option<Bytes> {
+        self.brotli.get_or_init(|| compressed(&self.body, self.content_type).map(Bytes::from))
     }
 
     fn response(&self, request: &HeaderMap) -> Response {
         let known = request.get(header::IF_NONE_MATCH);
-        let brotli = self.brotli.clone().filter(|_| takes_brotli(request));
+        // Small files are compressed on the spot, for large ones nobody waits.
+        let brotli =
+            if self.body.len() <= COMPRESSED_AT_ONCE { Some(self.brotli()) } else { self.brotli.get() };
+        let brotli = brotli.and_then(Clone::clone).filter(|_| takes_brotli(request));
         let encoded = brotli.is_some();
         let mut response = if known == Some(&self.etag) {
             StatusCode::NOT_MODIFIED.into_response()
@@ -213,25 +242,23 @@ impl File {
     }
 }
 
-/// The brotli form: a `.br` beside the file that is not older, or made now; none where it does not help.
-fn compressed(path: &Path, changed: Option<SystemTime>, body: &[u8], content_type: &str) -> Option<Vec<u8>> {
-    let helps = !(content_type.starts_with("image/") && content_type != "image/svg+xml")
-        && !content_type.starts_with("font/")
-        && !content_type.starts_with("audio/");
-    if body.len() < MIN_COMPRESSED || !helps {
-        return None;
-    }
+/// A `.br` beside the file that is not older.
+fn beside(path: &Path, changed: Option<SystemTime>) -> Option<Bytes> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".br");
     let beside = PathBuf::from(beside);
-    if self::changed(&beside) >= changed && changed.is_some() {
-        if let Ok(ready) = fs::read(&beside) {
-            return Some(ready);
-        }
+    let fresh = changed.is_some() && self::changed(&beside) >= changed;
+    fresh.then(|| fs::read(&beside).ok()).flatten().map(Bytes::from)
+}
+
+fn compressed(body: &[u8], content_type: &str) -> Option<Vec<u8>> {
+    let helps = !(content_type.starts_with("image/") && content_type != "image/svg+xml")
+        && !content_type.starts_with("font/");
+    if body.len() < MIN_COMPRESSED || !helps {
+        return None;
     }
     let mut out = Vec::with_capacity(body.len() / 3);
-    let params =
-        brotli::enc::BrotliEncoderParams { quality: QUALITY as i32, lgwin: 22, ..Default::default() };
+    let params = brotli::enc::BrotliEncoderParams { quality: QUALITY, lgwin: 22, ..Default::default() };
     brotli::BrotliCompress(&mut &body[..], &mut out, &params).ok()?;
     (out.len() < body.len()).then_some(out)
 }
