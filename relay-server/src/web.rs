@@ -35,7 +35,7 @@ const CARGO_DIRS: [&str; 4] = ["build", "deps", "examples", "incremental"];
 /// The app: it may talk to relays, run wasm and its own workers, and frame the sandbox; no foreign script. Styles may be
 /// inline because CodeMirror writes them.
 const APP_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{hashes}; worker-src 'self' blob:; \
-    connect-src 'self' ws: wss:; frame-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+    connect-src 'self' ws: wss:; frame-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
     media-src 'self' blob: mediastream:; font-src 'self' data:; object-src 'none'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'self'";
 /// The frame that holds services' workers: an origin of its own, no network.
