@@ -49,7 +49,9 @@ for (const [where, probes, put] of CASES) {
     assert.deepEqual(heard, []);
     await new Promise((done) => setTimeout(done, 500));
     assert.equal(page.url(), `${server.url}/`);
-    assert.deepEqual(canary.seen, []);
+    // Chromium may open a connection ahead of the policy's verdict on a navigation, which only the frame's own script
+    // could start; nothing is ever sent on it.
+    assert.deepEqual(canary.seen.filter((seen) => where !== "the frame" || seen !== "connection"), []);
   });
 }
 
@@ -72,7 +74,6 @@ test("the frame cannot navigate out", { timeout: 60_000 }, async (t) => {
     return new Promise((done) => setTimeout(done, 2_000));
   });
   assert.equal(page.url(), `${server.url}/`);
-  // Chromium may open a connection ahead of the policy's verdict; nothing is ever sent on it.
   assert.deepEqual(canary.seen.filter((seen) => seen !== "connection"), []);
 });
 
