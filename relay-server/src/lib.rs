@@ -81,6 +81,8 @@ impl Relay {
 
 /// Runs a relay until the process is told to stop.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    // Before anybody is told that the relay runs: a signal that nobody awaits ends the process at once.
+    let stop = stop_signal()?;
     let relay = Relay::start(&config).await?;
     if config.json {
         println!("{}", relay.ready_line());
@@ -97,18 +99,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     } else {
         println!("{open}");
     }
-    stop_signal().await?;
+    stop.await;
     relay.stop().await;
     Ok(())
 }
 
-/// SIGTERM or SIGINT.
-async fn stop_signal() -> std::io::Result<()> {
+/// Ends with SIGTERM or SIGINT; they are caught from the call on.
+fn stop_signal() -> std::io::Result<impl std::future::Future<Output = ()>> {
     use tokio::signal::unix::{signal, SignalKind};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
 }

@@ -32,6 +32,8 @@ const MAX_WS_FRAME: usize = 128 * 1024;
 const MAX_PENDING: u32 = 1_024;
 /// Connections to one peer: its tab may meet the relay again before the old socket is known to be dead.
 const MAX_PER_PEER: u32 = 4;
+/// Streams of one connection: lanes, the protocols' own, and a circuit each for those who look for a popular tab.
+const MAX_STREAMS: usize = 192;
 /// A handshake that takes longer is given up.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long a reservation lasts; tabs renew it.
@@ -219,13 +221,13 @@ fn swarm(key: &Keypair, limits: Limits, seed: u64) -> anyhow::Result<Swarm<Behav
     let secured_ws = ws
         .upgrade(Version::V1Lazy)
         .authenticate(noise()?)
-        .multiplex(yamux::Config::default())
+        .multiplex(multiplexer())
         .timeout(HANDSHAKE_TIME)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let secured_tcp = names(tcp())?
         .upgrade(Version::V1Lazy)
         .authenticate(noise()?)
-        .multiplex(yamux::Config::default())
+        .multiplex(multiplexer())
         .timeout(HANDSHAKE_TIME)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let transport = secured_ws.or_transport(secured_tcp).map(|either, _| either.into_inner()).boxed();
@@ -251,6 +253,13 @@ fn swarm(key: &Keypair, limits: Limits, seed: u64) -> anyhow::Result<Swarm<Behav
 /// Differs from run to run; tells nothing about the kernel's own seed that matters.
 fn association_seed(seed: &[u8; 32]) -> u64 {
     seed.iter().rev().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
+}
+
+/// What a peer leaves unread is held here, 256 KiB a stream.
+fn multiplexer() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(MAX_STREAMS);
+    config
 }
 
 fn relay_config(limits: Limits) -> relay::Config {
