@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures::{future::BoxFuture, FutureExt};
+use js_sys::Reflect;
 use send_wrapper::SendWrapper;
 use wasm_bindgen::{prelude::*, JsCast};
 use wasm_bindgen_futures::{spawn_local, JsFuture};
@@ -32,6 +33,8 @@ use crate::{
 const MAX_EVENTS: usize = 128;
 /// The label of the dialler's first channel.
 const INIT: &str = "init";
+/// The last event of a page that is being closed.
+const PAGE_HIDE: &str = "pagehide";
 
 /// A peer connection until it is usable.
 pub struct Peer(SendWrapper<Rc<Inner>>);
@@ -52,6 +55,7 @@ pub(super) struct Inner {
     inbound: RefCell<VecDeque<Stream>>,
     lingering: RefCell<Vec<u64>>,
     callbacks: RefCell<Vec<Closure<dyn FnMut(Event)>>>,
+    on_page_hide: RefCell<Option<Closure<dyn FnMut(Event)>>>,
 }
 
 impl Peer {
@@ -78,8 +82,10 @@ impl Peer {
             inbound: RefCell::default(),
             lingering: RefCell::default(),
             callbacks: RefCell::default(),
+            on_page_hide: RefCell::default(),
         });
         inner.listen();
+        inner.close_with_page();
         Ok(Peer(SendWrapper::new(inner)))
     }
 }
@@ -262,12 +268,11 @@ impl Inner {
         );
         self.on_event(
             |inner, _: Event| match inner.pc.connection_state() {
-                RtcPeerConnectionState::Connected => inner.push(RtcEvent::Connected),
-                RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed => {
-                    inner.push(RtcEvent::Failed("the connection failed".to_owned()));
-                    inner.failed.set(true);
-                    inner.wake();
+                RtcPeerConnectionState::Connected => {
+                    inner.watch_sctp();
+                    inner.push(RtcEvent::Connected);
                 }
+                RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed => inner.on_gone(),
                 _ => {}
             },
             |pc, f| pc.set_onconnectionstatechange(f),
@@ -290,6 +295,44 @@ impl Inner {
             },
             |pc, f| pc.set_ondatachannel(f),
         );
+    }
+
+    /// A peer that closes its end ends the SCTP association; the connection's state says so much later, or never.
+    fn watch_sctp(self: &Rc<Self>) {
+        let Ok(sctp) = Reflect::get(&self.pc, &"sctp".into()) else { return };
+        if !sctp.is_object() {
+            return;
+        }
+        let (weak, watched) = (Rc::downgrade(self), sctp.clone());
+        let callback = Closure::new(move |_: Event| {
+            let state = Reflect::get(&watched, &"state".into()).ok().and_then(|state| state.as_string());
+            if let (Some("closed"), Some(inner)) = (state.as_deref(), weak.upgrade()) {
+                inner.on_gone();
+            }
+        });
+        // Frozen objects do not exist here; if the browser refuses, the connection's own state has to do.
+        let _ = Reflect::set(&sctp, &"onstatechange".into(), callback.as_ref());
+        self.callbacks.borrow_mut().push(callback);
+    }
+
+    /// A page that goes away says so, or its peers would wait for ICE to time out.
+    fn close_with_page(self: &Rc<Self>) {
+        let weak = Rc::downgrade(self);
+        let callback = Closure::new(move |_: Event| {
+            if let Some(inner) = weak.upgrade() {
+                inner.close();
+            }
+        });
+        if let Some(window) = web_sys::window() {
+            let _ = window.add_event_listener_with_callback(PAGE_HIDE, callback.as_ref().unchecked_ref());
+        }
+        *self.on_page_hide.borrow_mut() = Some(callback);
+    }
+
+    fn on_gone(&self) {
+        self.push(RtcEvent::Failed("the connection is closed".to_owned()));
+        self.failed.set(true);
+        self.wake();
     }
 
     fn on_event<E: JsCast + 'static>(
@@ -332,6 +375,9 @@ impl Drop for Inner {
         if let Some(dc) = self.init.borrow().as_ref() {
             dc.set_onopen(None);
             dc.set_onclose(None);
+        }
+        if let (Some(window), Some(callback)) = (web_sys::window(), self.on_page_hide.borrow().as_ref()) {
+            let _ = window.remove_event_listener_with_callback(PAGE_HIDE, callback.as_ref().unchecked_ref());
         }
         self.close();
     }

@@ -19,6 +19,8 @@ use crate::streams;
 
 /// Commands that wait for the loop.
 const MAX_COMMANDS: usize = 64;
+/// How soon a dead relay is noticed.
+const PING: std::time::Duration = std::time::Duration::from_secs(2);
 /// Events that are kept for [`State::events`].
 const MAX_EVENTS: usize = 1000;
 
@@ -80,7 +82,8 @@ pub(crate) fn start(
         webrtc: webrtc_behaviour,
         relay: relay_client,
         identify: identify::Behaviour::new(identify::Config::new("/tab-test/1".into(), keypair.public())),
-        ping: ping::Behaviour::default(),
+        // A websocket whose other end has died is noticed when something is written to it.
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING)),
         streams: streams::Behaviour::new(protocols, incoming),
     };
     let config =
