@@ -15,6 +15,32 @@ const MAX_WAITING = 64;
 /** The longest name of a method. */
 const MAX_METHOD = 256;
 
+/** Messages that came before the UI could listen; more are dropped, oldest first. */
+const MAX_EARLY = 64;
+
+const early = new WeakMap();
+
+/** Keeps what `session` receives until its UI is shown. Call it as soon as the session is open. */
+export function keepEarly(session) {
+  const kept = { messages: [], off: new AbortController() };
+  early.set(session, kept);
+  for (const type of ["message", "datagram"]) {
+    const keep = ({ detail: body }) => {
+      if (kept.messages.length === MAX_EARLY) kept.messages.shift();
+      kept.messages.push({ type, body });
+    };
+    session.addEventListener(type, keep, { signal: kept.off.signal });
+  }
+}
+
+/** Stops keeping: the service has no UI, or it listens itself. What was kept is handed back. */
+export function releaseEarly(session) {
+  const kept = early.get(session);
+  early.delete(session);
+  kept?.off.abort();
+  return kept?.messages ?? [];
+}
+
 /** Shows the UI `assets` (`{path: Uint8Array}`) of a service in `host`, starting with the page `entry`. */
 export function showServiceUi(host, session, assets, entry, me) {
   const frame = document.createElement("iframe");
@@ -28,6 +54,7 @@ export function showServiceUi(host, session, assets, entry, me) {
 
   port.onmessage = ({ data }) => serve(session, port, data);
   port.postMessage({ type: "hello", me, session: describe() });
+  for (const message of releaseEarly(session)) port.postMessage(message);
   forward("message", (body) => ({ type: "message", body }));
   forward("datagram", (body) => ({ type: "datagram", body }));
   forward("moved", () => ({ type: "moved", session: describe() }));

@@ -40,8 +40,6 @@ extern "C" {
     #[derive(Clone, PartialEq)]
     pub type Session;
 
-    #[wasm_bindgen(method, getter, js_name = id)]
-    pub fn session_id(this: &Session) -> String;
     #[wasm_bindgen(method, catch)]
     pub async fn call(this: &Session, method: &str, body: &Uint8Array) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
@@ -95,6 +93,13 @@ extern "C" {
 
 #[wasm_bindgen(module = "/js/service-ui.js")]
 extern "C" {
+    /// Keeps what a session receives until its UI is shown; call it as soon as the session is open.
+    #[wasm_bindgen(js_name = keepEarly)]
+    pub fn keep_early(session: &Session);
+    /// Stops keeping, for a service without UI.
+    #[wasm_bindgen(js_name = releaseEarly)]
+    pub fn release_early(session: &Session);
+
     /// A service's own UI in its frame.
     #[derive(Clone)]
     pub type ServiceUi;
@@ -108,9 +113,6 @@ extern "C" {
         entry: &str,
         me: &str,
     ) -> ServiceUi;
-    /// Tells the UI that its session is served by another peer now.
-    #[wasm_bindgen(method)]
-    pub fn moved(this: &ServiceUi, info: &JsValue);
     /// Removes the frame.
     #[wasm_bindgen(method)]
     pub fn remove(this: &ServiceUi);

@@ -149,20 +149,24 @@ fn listen(peer: &Peer, dispatch: &Dispatch) -> Vec<EventListener> {
             read_status(&source, &dispatch);
         })
     };
+    let peers = {
+        let (source, dispatch) = (peer.clone(), dispatch.clone());
+        EventListener::new(peer, "peer", move |event| {
+            read_status(&source, &dispatch);
+            let (id, connected) =
+                (text(&detail(event), "id"), field(&detail(event), "connected").is_truthy());
+            dispatch.dispatch(Action::Peer { at: Date::now(), id, connected });
+        })
+    };
     vec![
         on("status", |_| None),
-        on("peer", peer_note),
+        peers,
         on("hosting", |_| None),
         on("handover", handover_note),
         on("moved", moved_note),
         on("log", log_note),
         on("error", |detail| Some((EntryKind::Error, explain(detail)))),
     ]
-}
-
-fn peer_note(detail: &JsValue) -> Option<(EntryKind, String)> {
-    let what = if field(detail, "connected").is_truthy() { "connected" } else { "disconnected" };
-    Some((EntryKind::Peer, format!("{} {what}", short(&text(detail, "id")))))
 }
 
 fn handover_note(detail: &JsValue) -> Option<(EntryKind, String)> {

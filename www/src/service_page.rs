@@ -2,7 +2,7 @@
 
 use yew::prelude::*;
 
-use crate::api::{copy_text, show_service_ui, Peer, ServiceUi, Session};
+use crate::api::{copy_text, release_early, show_service_ui, Peer, ServiceUi, Session};
 use crate::default_ui::DefaultUi;
 use crate::hooks::{go, window};
 use crate::model::{PeerInfo, SessionInfo};
@@ -32,6 +32,15 @@ pub fn ServicePage(props: &Props) -> Html {
     };
     let package = life.package.clone().unwrap_or_default();
     let own_ui = package.entry.is_some();
+    let session = match &life.phase {
+        Phase::Open(session) if life.package.is_some() && !own_ui => Some(session.clone()),
+        _ => None,
+    };
+    use_effect_with(session, |session| {
+        if let Some(session) = session {
+            release_early(session);
+        }
+    });
     html! {
         <article class="stack" data-testid="service-page" data-service={service_name(&props.service).to_owned()}>
             <div class="head">

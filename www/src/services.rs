@@ -12,7 +12,7 @@ use crate::model::{text, PeerInfo, ServiceInfo};
 use crate::parts::{Empty, PeerChip, Problem};
 use crate::service_page::ServicePage;
 use crate::state::{Action, State, View};
-use crate::words::{explain, plural};
+use crate::words::{explain, plural, service_name};
 
 /// The services that come with the app, ready to be published by anybody.
 const EXAMPLES: [(&str, &str); 4] = [
@@ -35,13 +35,37 @@ pub fn ServicesView(props: &Props) -> Html {
     let state = &props.state;
     html! {
         <>
-            <div hidden={state.service.is_some()}><Catalogue state={state.clone()} /></div>
-            if let (Some(service), Some(peer)) = (&state.service, &state.peer) {
-                <ServicePage key={service.clone()} service={service.clone()} peer={peer.clone()} peers={state.status.peers.clone()} />
-            } else if state.service.is_some() {
-                <p class="hint" role="status">{ "Joining; the service opens as soon as this tab has joined." }</p>
-            }
+            <div class="stack" hidden={!state.browsing}>
+                if let Some(service) = &state.service { <StillOpen service={service.clone()} dispatch={state.dispatcher()} /> }
+                <Catalogue state={state.clone()} />
+            </div>
+            <div hidden={state.browsing}>
+                if let (Some(service), Some(peer)) = (&state.service, &state.peer) {
+                    <ServicePage key={service.clone()} service={service.clone()} peer={peer.clone()} peers={state.status.peers.clone()} />
+                } else {
+                    <p class="hint" role="status">{ "Joining; the service opens as soon as this tab has joined." }</p>
+                }
+            </div>
         </>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct OpenProps {
+    service: String,
+    dispatch: Dispatch,
+}
+
+/// The way back to the open service, above the catalogue.
+#[component]
+fn StillOpen(props: &OpenProps) -> Html {
+    let (service, dispatch) = (props.service.clone(), props.dispatch.clone());
+    html! {
+        <div class="strip" data-testid="still-open">
+            <span class="grow">{ "Still open: " }<strong><bdi>{ service_name(&props.service) }</bdi></strong></span>
+            <button class="button" onclick={move |_| go(View::Services, Some(&service))}>{ "Return to it" }</button>
+            <button class="button" onclick={move |_| dispatch.dispatch(Action::CloseService)}>{ "Close it" }</button>
+        </div>
     }
 }
 
@@ -49,7 +73,7 @@ pub fn ServicesView(props: &Props) -> Html {
 fn Catalogue(props: &Props) -> Html {
     let state = &props.state;
     let query = use_state(String::new);
-    let looking = state.view == View::Services && state.service.is_none();
+    let looking = state.view == View::Services && state.browsing;
     use_catalogue(state.peer.clone(), query.trim().to_owned(), looking, state.dispatcher());
     let catalogue = &state.catalogue;
     let oninput = {

@@ -11,7 +11,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
-use crate::api::{Peer, Session};
+use crate::api::{keep_early, Peer, Session};
 use crate::hooks::detail;
 use crate::model::{field, text, Method, SessionInfo};
 use crate::words::{explain, short, trimmed};
@@ -153,6 +153,7 @@ pub fn use_session(peer: Peer, service: String, attempt: u32) -> UseReducerHandl
                 // The page went while the session was being opened.
                 Ok(session) if is_gone.get() => session.close(),
                 Ok(session) => {
+                    keep_early(&session);
                     keeps.set(Some(Kept {
                         _listeners: follow(&session, &dispatch),
                         session: session.clone(),

@@ -1,12 +1,13 @@
 //! The app's state: one reducer, fed by the peer's events and by what the person does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use yew::Reducible;
 
 use crate::api::Peer;
 use crate::model::{Report, ServiceInfo, Status};
+use crate::words::short;
 
 /// Lines that the time line keeps; older ones are forgotten.
 const MAX_ENTRIES: usize = 200;
@@ -109,8 +110,10 @@ pub struct State {
     pub view: View,
     /// Views that were shown once and so stay mounted.
     pub visited: Vec<View>,
-    /// The service that the Services view has open.
+    /// The service that is open. It stays open while the person looks elsewhere, until it is closed.
     pub service: Option<String>,
+    /// Does the Services view show the catalogue rather than the open service.
+    pub browsing: bool,
     pub join: Join,
     pub peer: Option<Peer>,
     pub status: Status,
@@ -120,6 +123,8 @@ pub struct State {
     pub entries: VecDeque<Entry>,
     /// Newest first.
     pub reports: Vec<Report>,
+    /// Peers that the time line says are connected.
+    seen: BTreeSet<String>,
     next: u32,
 }
 
@@ -129,6 +134,7 @@ impl Default for State {
             view: View::Services,
             visited: vec![View::Services],
             service: None,
+            browsing: true,
             join: Join::Joining,
             peer: None,
             status: Status::default(),
@@ -136,6 +142,7 @@ impl Default for State {
             notices: Vec::new(),
             entries: VecDeque::new(),
             reports: Vec::new(),
+            seen: BTreeSet::new(),
             next: 0,
         }
     }
@@ -145,6 +152,10 @@ impl Default for State {
 pub enum Action {
     /// The address says what to show.
     Show(View, Option<String>),
+    /// The person is done with the open service.
+    CloseService,
+    /// A peer came, went or changed, at this time.
+    Peer { at: f64, id: String, connected: bool },
     /// The peer runs.
     Joined(Peer),
     /// It does not.
@@ -202,7 +213,20 @@ impl State {
                     self.visited.push(view);
                 }
                 if view == View::Services {
-                    self.service = service;
+                    self.browsing = service.is_none();
+                    self.service = service.or(self.service.take());
+                }
+            }
+            Action::CloseService => self.service = None,
+            Action::Peer { at, id, connected } => {
+                let news = if connected { self.seen.insert(id.clone()) } else { self.seen.remove(&id) };
+                if news {
+                    let name =
+                        self.status.peers.iter().find(|peer| peer.id == id).map(|peer| peer.name.clone());
+                    let name =
+                        name.filter(|name| !name.is_empty()).map(|name| name + " ").unwrap_or_default();
+                    let what = if connected { "connected" } else { "disconnected" };
+                    self.apply(Action::Note(at, EntryKind::Peer, format!("{name}{} {what}", short(&id))));
                 }
             }
             Action::Joined(peer) => {
@@ -266,11 +290,23 @@ mod tests {
     }
 
     #[test]
-    fn an_open_service_survives_a_look_at_another_view() {
+    fn an_open_service_stays_open_until_it_is_closed() {
         let state =
             after([Action::Show(View::Services, Some("chat".into())), Action::Show(View::Network, None)]);
-        assert_eq!((state.view, state.service.as_deref()), (View::Network, Some("chat")));
+        assert_eq!(
+            (state.view, state.service.as_deref(), state.browsing),
+            (View::Network, Some("chat"), false)
+        );
         let state = state.reduce(Action::Show(View::Services, None));
-        assert_eq!(state.service, None);
+        assert_eq!((state.service.as_deref(), state.browsing), (Some("chat"), true));
+        assert_eq!(state.reduce(Action::CloseService).service, None);
+    }
+
+    #[test]
+    fn the_time_line_tells_each_coming_and_going_once() {
+        let peer = |connected| Action::Peer { at: 0.0, id: "12D3KooWabcdef".into(), connected };
+        let state = after([peer(true), peer(true), peer(false), peer(false), peer(true)]);
+        let told: Vec<_> = state.entries.iter().map(|entry| entry.text.as_str()).collect();
+        assert_eq!(told, ["abcdef connected", "abcdef disconnected", "abcdef connected"]);
     }
 }
