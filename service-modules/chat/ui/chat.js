@@ -10,16 +10,14 @@ tabfarm.addEventListener("message", ({ detail }) => show(JSON.parse(decode(detai
 tabfarm.addEventListener("moved", () => note("This chat moved to another tab. Go on."));
 tabfarm.addEventListener("close", () => problem("The connection ended. Open the service again."));
 
-element("say").addEventListener("submit", (event) => {
-  event.preventDefault();
+submitted("say", () => {
   const text = element("text").value.trim();
   if (!text) return;
   tabfarm.send(encode(text));
   element("text").value = "";
 });
 
-element("me").addEventListener("submit", async (event) => {
-  event.preventDefault();
+submitted("me", async () => {
   try {
     const wanted = element("name").value.trim();
     if (wanted && wanted !== name) name = decode(await tabfarm.call("name", encode(wanted)));
@@ -33,6 +31,16 @@ element("me").addEventListener("submit", async (event) => {
 });
 
 look().catch((error) => problem(error.message));
+
+/** A frame without the right to submit forms gets no submit event: its button and the Enter key take its place. */
+function submitted(form, act) {
+  element(form).querySelector("button").addEventListener("click", act);
+  element(form).addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing || event.target.localName !== "input") return;
+    event.preventDefault();
+    act();
+  });
+}
 
 /** Reads who I am, who is here and what was said. */
 async function look() {
