@@ -95,6 +95,8 @@ impl Server {
             sent: frame.ack,
             absent_since: None,
         });
+        // Entries of an earlier leader may have been executed since: what they hold needs no proposal.
+        attached.proposed = attached.proposed.max(executed);
         attached.acked = attached.acked.max(frame.ack);
         attached.absent_since = None;
         match frame.body {
