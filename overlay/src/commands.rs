@@ -477,7 +477,7 @@ impl Node {
         };
         let id = publisher.map(|publisher| ServiceId::new(publisher, name));
         let known = id.is_some_and(|id| {
-            self.hosted.contains_key(&id) || !self.directory.index().hosts(id, self.cx.now).is_empty()
+            self.directory.index().service(id, self.cx.now).is_some() && !self.known_hosts(id).is_empty()
         });
         let query = Query { name: Some(name.chars().take(64).collect()), ..Query::default() };
         if known {
@@ -640,8 +640,12 @@ impl Node {
         if self.hosted.get(&service).is_some_and(|hosted| hosted.is_serving()) {
             return vec![self.cx.me];
         }
+        let moved = self.moved.get(&service).map(|moved| moved.to);
         let hosts = self.directory.index().hosts(service, self.cx.now);
-        hosts.iter().map(|record| record.host).filter(|host| *host != self.cx.me).collect()
+        let hosts = hosts.iter().map(|record| record.host).filter(|host| *host != self.cx.me);
+        let mut found: Vec<PeerId> = moved.into_iter().collect();
+        found.extend(hosts.filter(|host| Some(*host) != moved));
+        found
     }
 
     fn deadline(&self, ms: u64, default: Millis) -> Time {

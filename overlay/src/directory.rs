@@ -1,6 +1,6 @@
 //! Finding services: this node's index of validated records, searches at relays, and the DHT behind them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_bytes::ByteBuf;
 
@@ -8,7 +8,7 @@ use crate::cx::{Cx, Signal};
 use crate::id::{Hash, PeerId, ServiceId};
 use crate::io::{DhtCommand, DhtEvent, Lane, Output, Query, Role};
 use crate::net::Net;
-use crate::registry::{self, Index, Validated};
+use crate::registry::{self, Index, RecordError, Validated};
 use crate::time::{Millis, Time};
 use crate::wire::Control;
 
@@ -22,6 +22,8 @@ const MAX_SEARCHES: usize = 256;
 const RELAYS_WITHIN: Millis = Millis(1500);
 /// How long the DHT and other tabs may take.
 const OTHERS_WITHIN: Millis = Millis(4000);
+/// Host records that wait for the record of their service.
+const MAX_ORPHANS: usize = 64;
 /// Tabs that are asked when there is no relay.
 const ASK_TABS: usize = 8;
 
@@ -47,13 +49,21 @@ pub struct Directory {
     searches: BTreeMap<u64, Search>,
     ended: BTreeMap<u64, bool>,
     next: u64,
+    /// Host records that the DHT gave before the record of their service.
+    orphans: VecDeque<Vec<u8>>,
 }
 
 impl Directory {
     /// An empty directory for a node of this role.
     pub fn new(role: Role) -> Self {
         let capacity = if role == Role::Relay { RELAY_CAPACITY } else { TAB_CAPACITY };
-        Self { index: Index::new(capacity), searches: BTreeMap::new(), ended: BTreeMap::new(), next: 0 }
+        Self {
+            index: Index::new(capacity),
+            searches: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            next: 0,
+            orphans: VecDeque::new(),
+        }
     }
 
     /// The records.
@@ -63,9 +73,20 @@ impl Directory {
 
     /// Takes a record from anybody, if it is valid and news. True when it is.
     pub fn learn(&mut self, cx: &Cx, net: &mut Net, record: &[u8]) -> bool {
-        let news = self.index.insert(record, cx.now).is_ok();
+        let result = self.index.insert(record, cx.now);
+        if result == Err(RecordError::UnknownService) {
+            if self.orphans.len() >= MAX_ORPHANS {
+                self.orphans.pop_front();
+            }
+            self.orphans.push_back(record.to_vec());
+        }
+        let news = result.is_ok();
         if let (true, Ok(Validated::Host(host))) = (news, Validated::decode(record)) {
             net.hint(host.host, host.addresses);
+        } else if news {
+            for orphan in std::mem::take(&mut self.orphans) {
+                self.learn(cx, net, &orphan);
+            }
         }
         news
     }

@@ -65,6 +65,8 @@ pub struct Hosted {
     /// The manifest's storage limit.
     pub storage_mib: u32,
     serving: bool,
+    /// What this node must have executed before it serves in a term: its first entry of that term.
+    serve_from: Option<(u64, u64)>,
     told: Option<(u64, PeerId)>,
     warm_sent: (u64, u64),
     retry_transfer: Option<Time>,
@@ -94,6 +96,7 @@ impl Hosted {
             memory_mib: 0,
             storage_mib: 0,
             serving: false,
+            serve_from: None,
             told: None,
             warm_sent: (0, 0),
             retry_transfer: None,
@@ -105,15 +108,19 @@ impl Hosted {
         }
     }
 
-    /// Leads, knows what is committed, and runs the module.
+    /// Leads, knows what is committed, and has executed what was committed before: only then it knows which inputs
+    /// of a session are in the log.
     pub fn is_serving(&self) -> bool {
-        self.group.serves() && self.instance.as_ref().is_some_and(Instance::is_ready)
+        let executed = self.instance.as_ref().filter(|instance| instance.is_ready()).map(Instance::executed);
+        let from = self.serve_from.filter(|(term, _)| self.group.serves() && *term == self.group.term());
+        from.is_some_and(|(_, index)| executed >= Some(index))
     }
 
     /// Goes on in a group of a later epoch.
     pub fn restart(&mut self, group: Group) {
         self.group = group;
         self.serving = false;
+        self.serve_from = None;
     }
 
     /// A raft message.
@@ -130,7 +137,7 @@ impl Hosted {
     pub fn handle_client(&mut self, cx: &mut Cx, net: &mut Net, from: PeerId, frame: ClientFrame) {
         let leads = self.group.leads() && self.instance.is_some();
         let waits = self.group.is_transferring() || is_sealing(&self.source);
-        if leads && (!self.is_serving() || waits) {
+        if leads && (!self.serving || !self.is_serving() || waits) {
             return self.server.hold(from, frame);
         }
         let Some(instance) = self.instance.as_mut().filter(|_| leads) else {

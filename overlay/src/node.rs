@@ -163,7 +163,7 @@ impl Node {
     /// The node's state at a glance.
     pub fn status(&self) -> Status {
         Status {
-            joined: !self.addresses.is_empty() || self.net.of_role(Role::Tab).next().is_some(),
+            joined: self.is_joined(),
             peers: self.net.infos(),
             relays: self.net.of_role(Role::Relay).map(|peer| peer.to_string()).collect(),
             hosting: self.hosted.values().map(Hosted::info).collect(),
@@ -181,6 +181,12 @@ impl Node {
     pub fn serving(&self) -> impl Iterator<Item = (&ServiceId, u64, u64)> {
         let serving = self.hosted.iter().filter(|(_, hosted)| hosted.is_serving());
         serving.map(|(service, hosted)| (service, hosted.group.epoch(), hosted.group.term()))
+    }
+
+    /// Others can reach it and a relay has greeted it, or it talks to tabs.
+    fn is_joined(&self) -> bool {
+        let relay = self.role == Role::Relay || self.net.of_role(Role::Relay).next().is_some();
+        (relay && !self.addresses.is_empty()) || self.net.of_role(Role::Tab).next().is_some()
     }
 
     fn on_frame(&mut self, from: PeerId, lane: Lane, frame: &[u8]) {

@@ -103,6 +103,7 @@ impl Node {
             Verdict::On => {}
             Verdict::Aborted => {
                 self.dirty.insert(service);
+                self.on_configured(service);
                 self.on_authority_changed(service);
             }
             Verdict::Out { to, authority } => self.remove_hosted(service, Some((to, authority))),
@@ -151,12 +152,7 @@ impl Node {
             _ => {}
         }
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
-        if let (Step::Refuse { .. }, Some(incoming)) = (&step, hosted.incoming) {
-            // The source gave up after this node had joined: it was or will be voted out.
-            if incoming.source == from && incoming.id == id && !hosted.group.leads() {
-                return self.remove_hosted(service, None);
-            }
-        }
+        // A refusal alone takes no member out: the group may need its vote until it is released.
         let verdict = hosted.on_source_step(&mut self.cx, &mut self.net, &mut self.packages, from, id, &step);
         self.dirty.insert(service);
         self.on_verdict(service, verdict);
@@ -278,7 +274,8 @@ impl Node {
     /// This node serves alone: whoever else was a member is released.
     fn on_configured(&mut self, service: ServiceId) {
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
-        let alone = hosted.group.voters().len() == 1 && !hosted.group.is_joint();
+        let alone =
+            hosted.group.voters().len() == 1 && !hosted.group.is_joint() && !hosted.group.is_changing();
         if !hosted.is_serving() || !alone {
             return;
         }

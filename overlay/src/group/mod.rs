@@ -364,6 +364,11 @@ impl Group {
         self.raft.raft.state == StateRole::Leader
     }
 
+    /// A configuration is proposed and not applied yet.
+    pub fn is_changing(&self) -> bool {
+        self.raft.raft.has_pending_conf()
+    }
+
     /// Who leads, as far as known.
     pub fn leader(&self) -> Option<Member> {
         self.members.get(&self.raft.raft.leader_id).copied()
@@ -414,6 +419,16 @@ impl Group {
     /// Index of the last applied configuration.
     pub fn configured(&self) -> u64 {
         self.configured
+    }
+
+    /// raft-rs lets a leader that was voted out go on, and panics when it counts votes for itself. Whoever is left is told
+    /// to take over at once.
+    fn step_down(&mut self) {
+        if let Some(id) = self.best_state_holder() {
+            self.raft.transfer_leader(id);
+        }
+        let term = self.raft.raft.term;
+        self.raft.raft.become_follower(term, raft::INVALID_ID);
     }
 
     /// A follower that is not in its own applied configuration never campaigns, so raft keeps the name of a leader that
@@ -470,6 +485,9 @@ impl Group {
         let stays = |id: &u64| state.voters.contains(id) || state.voters_outgoing.contains(id);
         self.members.retain(|id, _| stays(id));
         self.configured = entry.index;
+        if self.leads() && !stays(&self.id) {
+            self.step_down();
+        }
         Ok(())
     }
 

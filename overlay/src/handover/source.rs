@@ -428,6 +428,8 @@ impl Hosted {
             let step = Step::Refuse { reason: reason.to_owned() };
             let message = Control::Handover { service: self.service, id: source.id, step };
             net.send(cx, peer, Lane::Control, &message);
+            // Who joined already is released once this node serves alone.
+            self.former.insert(peer);
         }
         let (from, to) = (cx.me.to_string(), source.target.to_string());
         let (service, step, reason) = (self.name.clone(), "aborted".to_owned(), reason.to_owned());
