@@ -9,7 +9,6 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 import { launch } from "../../lib/browser.mjs";
-import { startRelay as startTabfarmRelay } from "../../lib/relay.mjs";
 import { dist } from "./build.mjs";
 
 const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
@@ -27,14 +26,8 @@ export async function serve() {
   return { url: `http://127.0.0.1:${server.address().port}/page.html`, close: () => server.close() };
 }
 
-/** The project's relay if it has been built, else one of js-libp2p. */
+/** A relay of js-libp2p: the transport's tests need nothing of this project but the transport. */
 export async function startRelay() {
-  if (process.env.TABFARM_RELAY && existsSync(process.env.TABFARM_RELAY)) {
-    const relay = await startTabfarmRelay();
-    const address = relay.info.addresses.find((address) => /\/ws/.test(address));
-    const id = `/p2p/${relay.info.peer_id}`;
-    return { kind: "tabfarm-relay", address: address.includes("/p2p/") ? address : address + id, kill: relay.kill };
-  }
   const script = fileURLToPath(new URL("js-relay.mjs", import.meta.url));
   const child = spawn(process.execPath, [script], { stdio: ["ignore", "pipe", "inherit"] });
   const [address] = await once(createInterface({ input: child.stdout }), "line");
@@ -45,7 +38,7 @@ export async function startRelay() {
       await exited;
     }
   };
-  return { kind: "js-libp2p", address, kill };
+  return { address, kill };
 }
 
 /** A browser with pages. */
