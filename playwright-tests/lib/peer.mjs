@@ -79,12 +79,15 @@ export function inPage() {
     };
     const manifest = await (await file("manifest.json")).json();
     const module = new Uint8Array(await (await file("module.wasm")).arrayBuffer());
-    return { manifest, module };
+    const paths = await (await file("ui.json")).json();
+    const asset = async (path) => [path, new Uint8Array(await (await file(`ui/${path}`)).arrayBuffer())];
+    const ui = Object.fromEntries(await Promise.all(paths.map(asset)));
+    return { manifest, module, ui };
   };
 
   window.publishExample = async (name, change) => {
-    const { manifest, module } = await fetchPackage(name);
-    return peer.publish({ manifest: { ...manifest, ...change }, module });
+    const { manifest, module, ui } = await fetchPackage(name);
+    return peer.publish({ manifest: { ...manifest, ...change }, module, ui });
   };
 
   window.codeOf = async (promise) => {
