@@ -291,11 +291,7 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent<P>>) -> Option<Outgoing<P::ToSwarm>> {
         match event {
             SwarmEvent::Behaviour(event) => return self.on_behaviour(event),
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                if self.relays.contains(&peer_id) {
-                    self.on_relay_connected(&peer_id);
-                }
-            }
+            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.relays.on_connected(&peer_id),
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
                 self.relays.on_down(&peer_id, self.clock.now());
             }
@@ -340,12 +336,6 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
             }
         }
         None
-    }
-
-    fn on_relay_connected(&mut self, peer: &libp2p::PeerId) {
-        if self.relays.how() == Use::Connect {
-            self.relays.on_up(peer);
-        }
     }
 
     fn on_ping(&mut self, event: ping::Event) {

@@ -64,10 +64,6 @@ impl Relays {
         room
     }
 
-    pub fn how(&self) -> Use {
-        self.how
-    }
-
     pub fn contains(&self, peer: &libp2p::PeerId) -> bool {
         self.relays.iter().any(|relay| relay.peer == *peer)
     }
@@ -114,6 +110,13 @@ impl Relays {
                 }
             };
             relay.state = State::Trying(listener, now + PATIENCE);
+        }
+    }
+
+    /// A peer is connected, which is all that a native node wants of a relay.
+    pub fn on_connected(&mut self, peer: &libp2p::PeerId) {
+        if self.how == Use::Connect {
+            self.on_up(peer);
         }
     }
 

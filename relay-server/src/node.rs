@@ -49,7 +49,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(20);
 
 /// The protocols of a native node.
 #[derive(NetworkBehaviour)]
-pub struct Native {
+struct Native {
     limits: connection_limits::Behaviour,
     relay: relay::Behaviour,
 }
@@ -244,7 +244,7 @@ fn swarm(key: &Keypair, limits: Limits, seed: u64) -> anyhow::Result<Swarm<Behav
         capacity: Capacity::RELAY,
         ping_interval: PING_INTERVAL,
         hide_listen_addresses: false,
-        seed: seed,
+        seed,
     };
     let config = swarm_config(libp2p::swarm::Config::with_tokio_executor());
     Ok(Swarm::new(transport, Behaviour::new(key, native, options), key.public().to_peer_id(), config))

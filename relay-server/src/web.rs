@@ -252,9 +252,8 @@ fn beside(path: &Path, changed: Option<SystemTime>) -> Option<Bytes> {
 }
 
 fn compressed(body: &[u8], content_type: &str) -> Option<Vec<u8>> {
-    let helps = !(content_type.starts_with("image/") && content_type != "image/svg+xml")
-        && !content_type.starts_with("font/");
-    if body.len() < MIN_COMPRESSED || !helps {
+    let image = content_type.starts_with("image/") && content_type != "image/svg+xml";
+    if body.len() < MIN_COMPRESSED || image || content_type.starts_with("font/") {
         return None;
     }
     let mut out = Vec::with_capacity(body.len() / 3);

@@ -42,25 +42,16 @@ pub(crate) fn swarm(
         transport_webrtc::new(local, Config { ice_servers, ..Config::default() });
     let (circuits, relay_behaviour) = relay::client::new(local);
     let webrtc = webrtc.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
-    let circuits = circuits
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise::Config::new(key)?)
-        .multiplex(yamux::Config::default())
-        .timeout(HANDSHAKE_TIME)
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let sockets = websocket_websys::Transport::default()
+    // One upgrade for both kinds of socket: its code is the largest part of a transport.
+    let secured = circuits
+        .or_transport(websocket_websys::Transport::default())
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
         .multiplex(yamux::Config::default())
         .timeout(HANDSHAKE_TIME)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     // WebRTC before circuits: the relay's transport takes the address of the former for one of its own.
-    let transport = webrtc
-        .or_transport(circuits)
-        .map(|either, _| either.into_inner())
-        .or_transport(sockets)
-        .map(|either, _| either.into_inner())
-        .boxed();
+    let transport = webrtc.or_transport(secured).map(|either, _| either.into_inner()).boxed();
     let tab = Tab {
         limits: connection_limits::Behaviour::new(
             ConnectionLimits::default()
