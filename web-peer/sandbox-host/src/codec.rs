@@ -112,7 +112,8 @@ mod tests {
     /// An answer as the worker writes it.
     fn encode(run: u64, outcome: u32, effects: &[&[u8]], reply: &[u8]) -> Vec<u8> {
         let effect_bytes = effects.concat();
-        let counts = [effects.len(), effect_bytes.len(), reply.len()].map(|count| (count as u32).to_le_bytes());
+        let counts =
+            [effects.len(), effect_bytes.len(), reply.len()].map(|count| (count as u32).to_le_bytes());
         let head = [&run.to_le_bytes()[..], &outcome.to_le_bytes(), &12.0f64.to_le_bytes()].concat();
         [head, counts.concat(), effect_bytes, reply.to_vec()].concat()
     }
@@ -141,7 +142,9 @@ mod tests {
         };
         let mut out = Vec::new();
         write_run(258, &event, &mut out);
-        let head = [&258u64.to_le_bytes()[..], &[3, 7, 0, 0, 0], &1_000f64.to_le_bytes(), &9u64.to_le_bytes()].concat();
+        let head =
+            [&258u64.to_le_bytes()[..], &[3, 7, 0, 0, 0], &1_000f64.to_le_bytes(), &9u64.to_le_bytes()]
+                .concat();
         assert_eq!(out, [head, [&[1u8][..], &[5; 32]].concat(), b"\x02\0\0\0in".to_vec()].concat());
         out.clear();
         write_run(0, &GuestEvent { consumer: None, ..event }, &mut out);

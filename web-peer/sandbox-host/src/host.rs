@@ -143,12 +143,14 @@ impl SandboxHost {
                 let message = object(&[("snapshot", BigInt::from(run).into())]);
                 shared.post(&mut state, instance, Waiting::Snapshot(run), &message, &Array::new());
             }
-            SandboxCommand::Upgrade { instance, package } => match state.start_message("upgrade", package, None) {
-                Ok((message, transfer)) => {
-                    shared.post(&mut state, instance, Waiting::Created, &message, &transfer);
+            SandboxCommand::Upgrade { instance, package } => {
+                match state.start_message("upgrade", package, None) {
+                    Ok((message, transfer)) => {
+                        shared.post(&mut state, instance, Waiting::Created, &message, &transfer);
+                    }
+                    Err(reason) => shared.fail(&mut state, instance, reason),
                 }
-                Err(reason) => shared.fail(&mut state, instance, reason),
-            },
+            }
             SandboxCommand::Stop { instance } => state.end(instance),
         }
         shared.schedule(&mut state);
@@ -164,14 +166,20 @@ impl Shared {
         limits: Limits,
     ) -> Result<(), String> {
         if module.len() > service_abi::limits::MAX_MODULE {
-            return Err(format!("the module has {} bytes, more than {}", module.len(), service_abi::limits::MAX_MODULE));
+            return Err(format!(
+                "the module has {} bytes, more than {}",
+                module.len(),
+                service_abi::limits::MAX_MODULE
+            ));
         }
         if state.inspector.is_none() {
             let (answered, broken) = (Rc::downgrade(self), Rc::downgrade(self));
             let inspector = Inspector::new(
                 &self.base_url,
                 move |verdict| upgrade(&answered, |shared| shared.inspected(verdict)),
-                move || upgrade(&broken, |shared| shared.inspector_failed("the inspector could not be loaded")),
+                move || {
+                    upgrade(&broken, |shared| shared.inspector_failed("the inspector could not be loaded"))
+                },
             );
             state.inspector = Some(inspector.map_err(|_| "the inspector could not be started")?);
         }
@@ -232,7 +240,8 @@ impl Shared {
         if state.frame.is_none() {
             let weak = Rc::downgrade(self);
             let lost = move |worker| upgrade(&weak, |shared| shared.worker_lost(worker));
-            let frame = Frame::new(&self.base_url, lost).map_err(|_| "the sandbox's frame could not be made")?;
+            let frame =
+                Frame::new(&self.base_url, lost).map_err(|_| "the sandbox's frame could not be made")?;
             state.frame = Some(frame);
         }
         let channel = MessageChannel::new().map_err(|_| "no message channel could be made")?;
@@ -291,7 +300,10 @@ impl Shared {
     }
 
     fn send_batch(&self, state: &mut State, id: InstanceId) {
-        let Some(instance) = state.instances.get_mut(&id).filter(|instance| !instance.batch.is_empty()) else { return };
+        let Some(instance) = state.instances.get_mut(&id).filter(|instance| !instance.batch.is_empty())
+        else {
+            return;
+        };
         let bytes = Uint8Array::from(instance.batch.as_slice()).buffer();
         instance.batch.clear();
         if instance.port.post_message(&bytes).is_err() {
@@ -396,7 +408,8 @@ impl State {
     fn keep(&mut self, package: PackageId, prepared: Prepared) {
         self.packages.insert(package, prepared);
         if self.packages.len() > MAX_PACKAGES {
-            let oldest = self.packages.iter().min_by(|(_, a), (_, b)| a.used.total_cmp(&b.used)).map(|(id, _)| *id);
+            let oldest =
+                self.packages.iter().min_by(|(_, a), (_, b)| a.used.total_cmp(&b.used)).map(|(id, _)| *id);
             oldest.and_then(|oldest| self.packages.remove(&oldest));
         }
     }
@@ -435,7 +448,8 @@ impl State {
     }
 
     fn is_busy(&self) -> bool {
-        self.inspecting_since.is_some() || self.instances.values().any(|instance| !instance.waiting.is_empty())
+        self.inspecting_since.is_some()
+            || self.instances.values().any(|instance| !instance.waiting.is_empty())
     }
 }
 

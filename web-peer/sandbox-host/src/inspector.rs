@@ -45,7 +45,12 @@ impl Inspector {
     }
 
     /// Asks for a module; `Err` is the refusal.
-    pub(crate) fn prepare(&mut self, package: PackageId, module: &[u8], limits: Limits) -> Result<(), String> {
+    pub(crate) fn prepare(
+        &mut self,
+        package: PackageId,
+        module: &[u8],
+        limits: Limits,
+    ) -> Result<(), String> {
         if self.waiting.len() >= MAX_WAITING {
             return Err("too many modules wait to be inspected".into());
         }

@@ -4,6 +4,9 @@
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 #![warn(missing_docs)]
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use js_sys::{Function, Object, Reflect, Uint8Array};
 use overlay::id::{Hash, InstanceId, PackageId, PeerId};
 use overlay::sandbox::{EventKind, GuestEvent, Limits, SandboxCommand, SandboxEvent};
@@ -12,18 +15,42 @@ use wasm_bindgen::prelude::*;
 
 /// One sandbox. Packages and instances are numbers.
 #[wasm_bindgen]
-pub struct Sandbox(SandboxHost);
+pub struct Sandbox(SandboxHost, Rc<RefCell<Option<Series>>>);
+
+/// Calls one after the other, for their time.
+struct Series {
+    instance: u32,
+    left: u32,
+    input: Vec<u8>,
+    done: Function,
+}
 
 #[wasm_bindgen]
 impl Sandbox {
     /// `on_event` gets `{ type, package | instance, run?, outcome?, state?, reason? }`.
     #[wasm_bindgen(constructor)]
     pub fn new(base_url: &str, on_event: Function) -> Result<Sandbox, JsValue> {
+        let series = Rc::new(RefCell::new(None));
+        let own = Rc::new(RefCell::new(None::<SandboxHost>));
+        let (running, host) = (series.clone(), own.clone());
         let report = move |event| {
+            if let (SandboxEvent::Ran { .. }, Some(host)) = (&event, &*host.borrow()) {
+                if next_call(&running, host) {
+                    return;
+                }
+            }
             // An exception of the test's own callback shows up in its page.
             let _ = on_event.call1(&JsValue::NULL, &to_js(event));
         };
-        SandboxHost::new(base_url, report).map(Sandbox)
+        let host = SandboxHost::new(base_url, report)?;
+        *own.borrow_mut() = Some(host.clone());
+        Ok(Sandbox(host, series))
+    }
+
+    /// Runs `calls` calls one after the other, then calls `done`.
+    pub fn series(&self, instance: u32, calls: u32, input: Vec<u8>, done: Function) {
+        *self.1.borrow_mut() = Some(Series { instance, left: calls, input, done });
+        next_call(&self.1, &self.0);
     }
 
     /// [`SandboxCommand::Prepare`].
@@ -64,13 +91,40 @@ impl Sandbox {
 
     /// [`SandboxCommand::Upgrade`].
     pub fn upgrade(&self, instance: u32, package: u8) {
-        self.0.command(SandboxCommand::Upgrade { instance: InstanceId(instance.into()), package: id(package) });
+        self.0
+            .command(SandboxCommand::Upgrade { instance: InstanceId(instance.into()), package: id(package) });
     }
 
     /// [`SandboxCommand::Stop`].
     pub fn stop(&self, instance: u32) {
         self.0.command(SandboxCommand::Stop { instance: InstanceId(instance.into()) });
     }
+}
+
+/// Starts the next call of the series; false if there is none.
+fn next_call(series: &RefCell<Option<Series>>, host: &SandboxHost) -> bool {
+    let mut current = series.borrow_mut();
+    let Some(each) = current.as_mut() else { return false };
+    if each.left == 0 {
+        let done = each.done.clone();
+        *current = None;
+        drop(current);
+        // As above.
+        let _ = done.call0(&JsValue::NULL);
+        return true;
+    }
+    each.left -= 1;
+    let event = GuestEvent {
+        kind: EventKind::Call,
+        session: 1,
+        now_ms: 1_700_000_000_000,
+        seed: u64::from(each.left),
+        consumer: Some(PeerId([1; 32])),
+        input: each.input.clone(),
+    };
+    let instance = InstanceId(each.instance.into());
+    host.command(SandboxCommand::Run { instance, run: each.left.into(), event });
+    true
 }
 
 fn id(package: u8) -> PackageId {
