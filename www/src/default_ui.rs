@@ -21,12 +21,13 @@ pub struct Props {
 #[component]
 pub fn DefaultUi(props: &Props) -> Html {
     let methods = props.life.package.as_ref().map(|package| package.methods.clone()).unwrap_or_default();
+    let problem = props.life.package.as_ref().and_then(|package| package.problem.clone());
     html! {
         <div class="columns">
             <section class="stack" aria-label="Methods">
                 <h2>{ "Methods" }</h2>
                 if methods.is_empty() {
-                    <FreeForm session={props.session.clone()} />
+                    <FreeForm session={props.session.clone()} {problem} />
                 }
                 { for methods.iter().map(|method| html! {
                     <MethodForm key={method.name.clone()} method={method.clone()} session={props.session.clone()} />
@@ -44,6 +45,8 @@ pub fn DefaultUi(props: &Props) -> Html {
 #[derive(Properties, PartialEq)]
 struct FreeProps {
     session: Session,
+    /// Why the methods are not known.
+    problem: Option<String>,
 }
 
 /// The manifest names no method: the person does.
@@ -65,7 +68,10 @@ fn FreeForm(props: &FreeProps) -> Html {
     };
     html! {
         <>
-            <p class="hint">{ "This service describes no methods. If you know one, name it." }</p>
+            if let Some(why) = &props.problem {
+                <p class="problem" role="alert">{ "What this service can do could not be fetched. " }{ why }</p>
+            }
+            <p class="hint">{ if props.problem.is_some() { "If you know a method, name it." } else { "This service describes no methods. If you know one, name it." } }</p>
             <label class="field"><span class="field-label">{ "Method" }</span><input type="text" maxlength="256" value={(*name).clone()} {oninput} /></label>
             <MethodForm {method} session={props.session.clone()} />
         </>

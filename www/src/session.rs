@@ -3,9 +3,11 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use gloo::events::EventListener;
 use gloo::timers::callback::Interval;
+use gloo::timers::future::sleep;
 use js_sys::{Date, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -20,6 +22,9 @@ use crate::words::{explain, short, trimmed};
 const MAX_LINES: usize = 200;
 /// How often the path to the server is read, in ms: no event tells that a relayed path became direct.
 const POLL_MS: u32 = 1_000;
+/// How often a package is asked for again, and after which time.
+const PACKAGE_RETRIES: u32 = 4;
+const RETRY: Duration = Duration::from_millis(600);
 /// Bytes of a message or reply that are shown.
 const MAX_SHOWN: usize = 4_000;
 
@@ -37,7 +42,6 @@ pub enum Phase {
 /// What a package tells a page about its service.
 #[derive(Clone, PartialEq, Default)]
 pub struct Package {
-    pub version: String,
     pub description: String,
     pub state: String,
     pub methods: Vec<Method>,
@@ -45,6 +49,8 @@ pub struct Package {
     pub entry: Option<String>,
     /// Assets by path.
     pub ui: JsValue,
+    /// Why there is none, in words.
+    pub problem: Option<String>,
 }
 
 /// What a line of the log is about.
@@ -226,21 +232,30 @@ async fn fetch_package(
     dispatch: UseReducerDispatcher<Life>,
     gone: Rc<Cell<bool>>,
 ) {
+    let mut result = peer.package(&service).await;
+    // Right after a join or a move the first peer that is asked may not have it.
+    for _ in 0..PACKAGE_RETRIES {
+        if result.is_ok() || gone.get() {
+            break;
+        }
+        sleep(RETRY).await;
+        result = peer.package(&service).await;
+    }
     // Without a package the page still calls methods by name.
-    let package = match peer.package(&service).await {
+    let package = match result {
         Ok(found) => {
             let manifest = field(&found, "manifest");
             let entry = text(&manifest, "ui");
             Package {
-                version: text(&manifest, "version"),
                 description: text(&manifest, "description"),
                 state: text(&manifest, "state"),
                 methods: Method::read_all(&manifest),
                 entry: Some(entry).filter(|entry| !entry.is_empty()),
                 ui: field(&found, "ui"),
+                problem: None,
             }
         }
-        Err(_) => Package::default(),
+        Err(error) => Package { problem: Some(explain(&error)), ..Package::default() },
     };
     if !gone.get() {
         dispatch.dispatch(Change::Package(package));
