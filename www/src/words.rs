@@ -107,7 +107,7 @@ fn decimal(value: f64) -> String {
         return "–".into();
     }
     let tenths = (value * 10.0 + 0.5) as u64;
-    if tenths >= 100 || tenths % 10 == 0 {
+    if tenths >= 100 || tenths.is_multiple_of(10) {
         (tenths.saturating_add(if tenths >= 100 { 5 } else { 0 }) / 10).to_string()
     } else {
         format!("{}.{}", tenths / 10, tenths % 10)
