@@ -203,7 +203,7 @@ async fn the_dht_keeps_what_is_valid_and_newest_and_nothing_else() {
     let (old, new) = (host_record(&owner, service, now.0, now), host_record(&owner, service, now.0 + 1, now));
     let mut tab = joined(&relay).await;
     put(&mut tab, key.clone(), new.clone()).await;
-    assert_eq!(get(&relay, key.clone()).await, [new.clone()]);
+    assert_eq!(get(&relay, key.clone()).await, vec![new.clone()]);
     // Stale, forged, of another key, and no record at all: none replaces it, none is kept where there is nothing.
     let mut forged = host_record(&thief, service, now.0 + 2, now);
     let last = forged.len() - 1;
@@ -211,7 +211,7 @@ async fn the_dht_keeps_what_is_valid_and_newest_and_nothing_else() {
     let elsewhere = ServiceId::new(PeerId([2; 32]), "counter");
     for value in [old, forged.clone(), host_record(&owner, elsewhere, now.0 + 3, now), b"nonsense".to_vec()] {
         put(&mut tab, key.clone(), value).await;
-        assert_eq!(get(&relay, key.clone()).await, [new.clone()]);
+        assert_eq!(get(&relay, key.clone()).await, vec![new.clone()]);
     }
     let empty = RecordKey::new(&host_key(elsewhere).0);
     for value in [forged, new, vec![0; 9_000]] {
