@@ -185,7 +185,9 @@ impl Host {
     }
 
     pub(crate) fn put_out(&mut self, bytes: usize, effect: Effect) -> i32 {
-        if self.put + self.reply.len() + bytes > self.output_limit || self.effects.len() >= limits::MAX_EFFECTS {
+        if self.put + self.reply.len() + bytes > self.output_limit
+            || self.effects.len() >= limits::MAX_EFFECTS
+        {
             return Code::OutputLimit as i32;
         }
         self.put += bytes;
