@@ -1,6 +1,6 @@
 //! The two sides of a handshake, over any [`SignallingPath`](crate::SignallingPath) and any [`Rtc`].
 
-use std::{future::Future, task::Poll, time::Duration};
+use std::{collections::VecDeque, future::Future, task::Poll, time::Duration};
 
 use futures::{
     future::{poll_fn, select, try_join, BoxFuture, Either},
@@ -92,6 +92,7 @@ pub(crate) async fn answer<B: Backend>(
     offer: InboundOffer,
 ) -> Result<B::Connection, Error> {
     let InboundOffer { sdp, mut signals } = offer;
+    signals.check_peer().await?;
     let mut rtc = backend.peer(config)?;
     let answer = rtc.answer(sdp).map(|answer| answer.map_err(Error::from));
     let answer = within(config.signalling_timeout, Step::Signalling, answer).await?;
@@ -132,6 +133,8 @@ enum Next {
 /// A signalling stream in use.
 struct Signals {
     wire: Signaller,
+    /// What came with the offer, read before it was answered.
+    early: VecDeque<Signal>,
     ended: bool,
     sent: usize,
     candidates: usize,
@@ -145,6 +148,7 @@ impl Signals {
         let wire = Signaller::new(io, config.max_sdp_len.max(config.max_candidate_len) + 16);
         Signals {
             wire,
+            early: VecDeque::new(),
             ended: false,
             sent: 0,
             candidates: 0,
@@ -153,26 +157,49 @@ impl Signals {
         }
     }
 
+    /// Fails if the peer has ended the stream behind its offer: it took our own offer meanwhile, or is gone.
+    async fn check_peer(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| loop {
+            if self.early.len() > self.max_candidates {
+                return Poll::Ready(Err(Error::Protocol("too many candidates")));
+            }
+            match self.wire.poll_next(cx) {
+                Poll::Pending => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Some(signal))) => self.early.push_back(signal),
+                Poll::Ready(Ok(None) | Err(crate::SignalError::Io(_))) => {
+                    return Poll::Ready(Err(Error::Refused))
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+            }
+        })
+        .await
+    }
+
     /// Sends what is queued and our candidates, until something else happens.
     async fn next(&mut self, rtc: &mut impl Rtc) -> Result<Next, Error> {
         poll_fn(|cx| loop {
-            if let Poll::Ready(event) = rtc.poll_event(cx) {
-                match event {
-                    RtcEvent::Candidate(json) if self.sent < self.max_candidates && !self.ended => {
-                        self.sent += 1;
-                        self.wire.queue(&Signal::Candidate(json));
-                        continue;
-                    }
-                    RtcEvent::Candidate(_) => continue,
-                    RtcEvent::Connected => return Poll::Ready(Ok(Next::Connected)),
-                    RtcEvent::InitOpen => return Poll::Ready(Ok(Next::InitOpen)),
-                    RtcEvent::Failed(why) => return Poll::Ready(Err(crate::RtcError(why).into())),
+            let event = rtc.poll_event(cx);
+            if let Poll::Ready(RtcEvent::Candidate(json)) = event {
+                if self.sent < self.max_candidates && !self.ended {
+                    self.sent += 1;
+                    self.wire.queue(&Signal::Candidate(json));
                 }
+                continue;
+            }
+            let flushed = if self.ended { Poll::Pending } else { self.wire.poll_flush(cx) };
+            match event {
+                Poll::Ready(RtcEvent::Connected) => return Poll::Ready(Ok(Next::Connected)),
+                Poll::Ready(RtcEvent::InitOpen) => return Poll::Ready(Ok(Next::InitOpen)),
+                Poll::Ready(RtcEvent::Failed(why)) => return Poll::Ready(Err(crate::RtcError(why).into())),
+                Poll::Ready(RtcEvent::Candidate(_)) | Poll::Pending => {}
+            }
+            if let Some(signal) = self.early.pop_front() {
+                return Poll::Ready(Ok(Next::Signal(signal)));
             }
             if self.ended {
                 return Poll::Pending;
             }
-            if let Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
+            if let Poll::Ready(Err(error)) = flushed {
                 tracing::debug!(%error, "the signalling stream broke");
                 return Poll::Ready(Ok(Next::Ended));
             }

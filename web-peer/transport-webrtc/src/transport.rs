@@ -212,3 +212,6 @@ async fn dial<B: Backend>(
         Err(oneshot::Canceled) => Err(Error::Refused),
     }
 }
+
+#[cfg(test)]
+mod tests;

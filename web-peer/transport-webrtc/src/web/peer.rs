@@ -36,6 +36,8 @@ const INIT: &str = "init";
 /// The last event of a page that is being closed.
 const PAGE_HIDE: &str = "pagehide";
 
+type Callback = Closure<dyn FnMut(Event)>;
+
 /// A peer connection until it is usable.
 pub struct Peer(SendWrapper<Rc<Inner>>);
 
@@ -54,8 +56,8 @@ pub(super) struct Inner {
     streams: RefCell<BTreeMap<u64, Entry>>,
     inbound: RefCell<VecDeque<Stream>>,
     lingering: RefCell<Vec<u64>>,
-    callbacks: RefCell<Vec<Closure<dyn FnMut(Event)>>>,
-    on_page_hide: RefCell<Option<Closure<dyn FnMut(Event)>>>,
+    callbacks: RefCell<Vec<Callback>>,
+    on_page_hide: RefCell<Option<Callback>>,
 }
 
 impl Peer {
