@@ -21,9 +21,13 @@ function cargo(...args) {
 /** Builds into `target/webrtc-test`; quick if nothing has changed. */
 export async function buildPages({ profile = "web" } = {}) {
   mkdirSync(dist, { recursive: true });
-  const target = "wasm32-unknown-unknown";
-  // `cargo xtask test` has built it already, and may have moved us where cargo reaches no registry.
-  if (!process.env.TABFARM_WEB) {
+  if (process.env.TABFARM_WEB) {
+    // `cargo xtask` has built the peer beside the web tree.
+    for (const file of ["tab_test.js", "tab_test_bg.wasm"]) {
+      copyFileSync(join(process.env.TABFARM_WEB, "../tab-test", file), join(dist, file));
+    }
+  } else {
+    const target = "wasm32-unknown-unknown";
     cargo("build", "--quiet", "-p", "tab-test", "--target", target, "--profile", profile);
     cargo("xtask", "bindgen", join(root, "target", target, profile, "tab_test.wasm"), dist, "tab_test");
   }
