@@ -152,21 +152,23 @@ fn services(tree: &Path) -> Result<()> {
         copy(&module, &place.join("module.wasm"))?;
         copy(&source.join("manifest.json"), &place.join("manifest.json"))?;
         copy_tree(&source.join("ui"), &place.join("ui"))?;
-        list_ui(&place)?;
+        list_ui(&source.join("ui"), &place)?;
     }
     Ok(())
 }
 
 /// Writes `ui.json`, the paths of the UI's assets: a page cannot list a folder.
-fn list_ui(service: &Path) -> Result<()> {
-    let ui = service.join("ui");
-    let (mut paths, mut open) = (Vec::new(), vec![ui.clone()]);
+fn list_ui(ui: &Path, service: &Path) -> Result<()> {
+    let (mut paths, mut open) = (Vec::new(), vec![ui.to_owned()]);
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir).into_iter().flatten() {
             let path = entry?.path();
             if path.is_dir() {
                 open.push(path);
-            } else if let Ok(path) = path.strip_prefix(&ui) {
+            } else if path.extension().is_some_and(|extension| extension == "br") {
+                // A compressed copy of another asset, from an earlier build.
+                continue;
+            } else if let Ok(path) = path.strip_prefix(ui) {
                 paths.push(path.to_string_lossy().replace('\\', "/"));
             }
         }
