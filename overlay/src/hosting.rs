@@ -179,6 +179,10 @@ impl Hosted {
                 self.server.on_read(cx, &mut parts, token, index);
             }
         }
+        let term = self.group.term();
+        if self.group.serves() && self.serve_from.is_none_or(|(known, _)| known != term) {
+            self.serve_from = Some((term, self.group.committed()));
+        }
         self.report(cx, net, &mut happened);
         self.follow_authority(cx, net, &mut happened);
         self.settle(cx);

@@ -292,7 +292,7 @@ impl Group {
             if !ready.snapshot().is_empty() {
                 return Err(Poisoned("a snapshot passed the guard"));
             }
-            self.commit(&mut progress, ready.take_committed_entries())?;
+            let committed = ready.take_committed_entries();
             let appended = self.raft.store().wl().append(ready.entries());
             appended.map_err(|_| Poisoned("entries do not continue the log"))?;
             if let Some(state) = ready.hs() {
@@ -304,8 +304,13 @@ impl Group {
                 self.raft.store().wl().mut_hard_state().commit = commit;
             }
             self.post(&mut progress, light.take_messages());
+            // After `advance`: raft-rs panics when a leader persists entries in a configuration without itself.
+            self.commit(&mut progress, committed)?;
             self.commit(&mut progress, light.take_committed_entries())?;
             self.raft.advance_apply();
+            if self.leads() && !self.raft.raft.promotable() {
+                self.step_down();
+            }
         }
         self.note_leader(cx.now);
         self.set_timeout();
@@ -485,9 +490,6 @@ impl Group {
         let stays = |id: &u64| state.voters.contains(id) || state.voters_outgoing.contains(id);
         self.members.retain(|id, _| stays(id));
         self.configured = entry.index;
-        if self.leads() && !stays(&self.id) {
-            self.step_down();
-        }
         Ok(())
     }
 
