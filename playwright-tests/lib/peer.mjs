@@ -28,9 +28,9 @@ export function publish(page, service, change = {}) {
   return page.evaluate(([service, change]) => publishExample(service, change), [service, change]);
 }
 
-/** Opens a session and calls `method` of it `hz` times a second until `stopCalls`. */
-export function startCalls(page, service, { hz, method = "add", body = 1 }) {
-  return page.evaluate(([service, hz, method, body]) => startCalling(service, hz, method, body), [service, hz, method, body]);
+/** Opens a session and calls `method` of it `hz` times a second until `stopCalls`; replies are JSON or a `u32`. */
+export function startCalls(page, service, { hz, method = "add", body = 1, reply = "json" }) {
+  return page.evaluate((args) => startCalling(...args), [service, hz, method, body, reply]);
 }
 
 /** How many calls were sent and answered until now. */
@@ -46,8 +46,8 @@ export async function moreReplies(page, count, ms = SOON_MS) {
 
 /**
  * Stops calling and waits for the calls under way.
- * @returns {Promise<{sent: number, replies: number[], errors: string[], latencies: number[], server: string}>}
- *   replies in the order of the calls.
+ * @returns {Promise<{sent: number, replies: number[], errors: string[], times: [number, number][], moved: number, server: string}>}
+ *   replies and times (sent, answered; ms of the page's clock) in the order of the calls.
  */
 export function stopCalls(page) {
   return page.evaluate(() => stopCalling());
@@ -99,7 +99,9 @@ export function inPage() {
     }
   };
 
-  window.startCalling = async (service, hz, method, body) => {
+  const readers = { json: (bytes) => decode(bytes), u32: (bytes) => new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) };
+
+  window.startCalling = async (service, hz, method, body, kind) => {
     const session = await peer.open(service);
     const calling = { session, sent: 0, replies: [], errors: [], times: [], open: new Set(), moved: 0 };
     session.addEventListener("moved", () => (calling.moved += 1));
@@ -108,7 +110,7 @@ export function inPage() {
       const start = performance.now();
       const open = session.call(method, encode(body)).then(
         (reply) => {
-          calling.replies[index] = decode(reply);
+          calling.replies[index] = readers[kind](reply);
           calling.times[index] = [start, performance.now()];
         },
         (error) => calling.errors.push(`call ${index}: ${error.code}: ${error.message}`),
