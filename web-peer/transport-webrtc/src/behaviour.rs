@@ -145,7 +145,8 @@ impl Behaviour {
             }
             None => false,
         };
-        if path.is_direct() {
+        // A circuit may also come up late beside a direct connection: its dial was overtaken by the peer's.
+        if self.peers.path(&peer).is_some_and(Path::is_direct) {
             self.peers.end_upgrade(&peer);
             if let Some(delay) = self.config.close_circuit_after {
                 self.timers.push(Timer::new(delay, Task::CloseCircuits(peer)));

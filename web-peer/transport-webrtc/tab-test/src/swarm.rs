@@ -8,7 +8,7 @@ use futures::{
     select, FutureExt, StreamExt,
 };
 use libp2p::{
-    core::{muxing::StreamMuxerBox, upgrade, Transport as _},
+    core::{multiaddr::Protocol, muxing::StreamMuxerBox, upgrade, Transport as _},
     identify, identity, noise, ping, relay,
     swarm::{self, dial_opts::DialOpts, ConnectionId, NetworkBehaviour, SwarmEvent},
     yamux, Multiaddr, PeerId, StreamProtocol, Swarm,
@@ -49,6 +49,13 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Whether the peer that `addr` ends in is connected by WebRTC.
+    fn is_direct(&self, addr: &Multiaddr) -> bool {
+        let target = addr.iter().last();
+        let mut links = self.connections.values();
+        links.any(|(peer, path)| *path == Path::WebRtc && target == Some(Protocol::P2p(*peer)))
+    }
+
     fn say(&mut self, event: String) {
         if self.events.len() < MAX_EVENTS {
             self.events.push(format!("{:.0} {event}", js_sys::Date::now() % 1e6));
@@ -107,6 +114,8 @@ async fn drive(
                 Some(Command::Listen(addr, reply)) => {
                     let _ = reply.send(swarm.listen_on(addr).map(drop).map_err(|e| e.to_string()));
                 }
+                // A peer that is connected already has no reason to dial.
+                Some(Command::Dial(addr, reply)) if state.borrow().is_direct(&addr) => drop(reply.send(Ok(()))),
                 Some(Command::Dial(addr, reply)) => {
                     let opts = DialOpts::from(addr);
                     let id = opts.connection_id();
