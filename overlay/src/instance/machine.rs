@@ -449,8 +449,9 @@ impl Machine {
             }
             Effect::Call { request, .. } => {
                 // docs/not-done.md: services cannot call each other yet. Told to the module, so that it can go on.
-                let text = b"calls between services are not available".to_vec();
-                let event = self.event(EventKind::Reply, request, None, 0, text);
+                // A reply's input is 1 for failed, then the text.
+                let input = b"\x01calls between services are not available".to_vec();
+                let event = self.event(EventKind::Reply, request, None, 0, input);
                 self.follow_ups.push_back(event);
             }
             Effect::Log { level, text } => self.notes.logs.push((level, text)),
