@@ -29,6 +29,8 @@ pub struct GroupView {
     pub service: ServiceId,
     /// The voters that each majority is taken of; two sets while the configuration is joint.
     pub majorities: Vec<Vec<PeerId>>,
+    /// Another configuration is proposed: what it needs may already be in others' logs.
+    pub changing: bool,
 }
 
 impl Peer for Node {
@@ -57,7 +59,7 @@ impl Peer for Node {
             let peer = |id: &u64| group.members().get(id).map_or(PeerId([0; 32]), |member| member.peer);
             let majorities =
                 group.majorities().iter().map(|voters| voters.iter().map(peer).collect()).collect();
-            GroupView { service: *service, majorities }
+            GroupView { service: *service, majorities, changing: group.leads() && group.is_changing() }
         };
         self.groups().map(view).collect()
     }

@@ -9,7 +9,7 @@ use overlay::wire::{self, Control, Step as HandoverStep};
 
 use crate::check::Checker;
 use crate::link::Micros;
-use crate::peer::Peer;
+use crate::peer::{GroupView, Peer};
 use crate::report::RunReport;
 use crate::rng::Rng;
 use crate::sandbox::CounterReply;
@@ -271,11 +271,9 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                         log(format!("to {}: {text}", place(peer)));
                     }
                 }
-                Output::Event(
-                    event @ (Event::Handover { .. } | Event::Error { .. } | Event::Closed { .. }),
-                ) => {
-                    log(format!("{event:?}"));
-                }
+                Output::Event(Event::Handover { step, reason, .. }) => log(format!("at {step} {reason}")),
+                Output::Event(Event::Error { message, .. }) => log(format!("error: {message}")),
+                Output::Event(Event::Closed { reason, .. }) => log(format!("session closed: {reason}")),
                 Output::Event(Event::Hosting { .. }) => {
                     let hosting = self.world.peer(node).map(Peer::hosting).unwrap_or_default();
                     let roles: Vec<_> =
@@ -400,8 +398,10 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
         let retry = self.world.now() + 1_000_000;
         let host = self.services[service].name.as_ref().and_then(|name| self.leader(name));
         let volunteers = self.scenario.relays..self.scenario.relays + self.scenario.volunteers;
+        // As a person does, whom they see: a peer that the host is connected to.
+        let sees = |node: &NodeIndex| host.is_some_and(|host| self.world.is_linked(host, *node));
         let targets: Vec<NodeIndex> =
-            volunteers.filter(|node| Some(*node) != host && self.world.is_running(*node)).collect();
+            volunteers.filter(|node| self.world.is_running(*node) && sees(node)).collect();
         let (Some(source), Some(&target), Some(name)) =
             (host, self.rng.pick(&targets), self.services[service].name.clone())
         else {
@@ -598,8 +598,10 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
     }
 
     fn strike(&mut self, fault: &PlannedFault, victim: NodeIndex, service: usize) {
-        self.report.fault =
-            Some(format!("{:?} of {:?} (node {victim}) at {}", fault.kind, fault.who, fault.at));
+        let at = self.world.now() as f64 / 1e6;
+        let what = format!("{:?} of {:?} (node {victim}) at {}, {at:.4} s", fault.kind, fault.who, fault.at);
+        self.report.log.push(format!("{at:>10.4} {what}"));
+        self.report.fault = Some(what);
         let until = self.world.now() + fault.seconds * 1_000_000;
         let others: Vec<NodeIndex> = (0..self.world.len()).filter(|node| *node != victim).collect();
         match fault.kind {
@@ -636,9 +638,11 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             let others = voters.iter().filter(|voter| **voter != peer).count();
             2 * others <= voters.len()
         };
+        let lost_if = |group: GroupView| group.service == id && group.majorities.iter().any(outvoted);
         let nodes = (0..self.world.len()).filter_map(|node| self.world.peer(node));
-        let mut views = nodes.flat_map(Peer::groups).filter(|group| group.service == id);
-        if views.any(|group| group.majorities.iter().any(outvoted)) {
+        let mut own = self.world.peer(victim).map(Peer::groups).unwrap_or_default().into_iter();
+        if nodes.flat_map(Peer::groups).any(lost_if) || own.any(|group| group.service == id && group.changing)
+        {
             self.doomed.insert(service);
         }
     }
@@ -700,7 +704,10 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             self.checker.violate(&end, format!("the DHT refused {refused} records of honest nodes"));
         }
         for service in 0..self.services.len() {
-            let Some(name) = self.services[service].name.clone() else { continue };
+            let Some(name) = self.services[service].name.clone() else {
+                self.checker.violate(&end, format!("service {service} was never published"));
+                continue;
+            };
             let roles: Vec<String> =
                 self.hosting(&name).iter().map(|(node, info)| format!("{node} {}", info.role)).collect();
             let leads = self.leader(&name).is_some();

@@ -541,7 +541,8 @@ impl<P: Peer> World<P> {
             })
     }
 
-    fn is_linked(&self, a: NodeIndex, b: NodeIndex) -> bool {
+    /// Are the two connected, and know it both?
+    pub fn is_linked(&self, a: NodeIndex, b: NodeIndex) -> bool {
         self.links.get(&(a.min(b), a.max(b))).is_some_and(|link| link.up == [true; 2])
     }
 

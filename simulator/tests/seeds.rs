@@ -1,0 +1,57 @@
+//! Scenarios over many seeds, and that a seed means one run. Seeds that once failed are within the sweeps.
+
+use overlay::Node;
+use simulator::report::RunReport;
+use simulator::run::run;
+use simulator::scenario::Scenario;
+
+fn load(name: &str) -> Scenario {
+    let path = format!("{}/scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).expect("a scenario file");
+    toml::from_str(&text).expect("a scenario")
+}
+
+/// Runs seeds until one fails; says how to repeat it.
+fn sweep(name: &str, seeds: std::ops::Range<u64>) -> Vec<RunReport> {
+    let scenario = load(name);
+    let check = |seed| {
+        let report = run(&scenario, seed, Node::new);
+        let again = format!("cargo run -p simulator -- {name} --seed {seed} --log");
+        assert!(report.violations.is_empty(), "{again}\n{:?}\n{:#?}", report.fault, report.violations);
+        report
+    };
+    seeds.map(check).collect()
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let scenario = load("handover-kill");
+    let [one, two, other] = [7, 7, 8].map(|seed| run(&scenario, seed, Node::new));
+    assert_eq!(one, two);
+    assert!(one.events > 1_000);
+    assert_ne!(one.trace, other.trace);
+}
+
+#[test]
+fn handovers_without_faults_all_succeed() {
+    for report in sweep("handover", 0..8) {
+        assert!(report.handovers.done >= 5 && report.handovers.failed.is_empty(), "{:?}", report.handovers);
+        assert_eq!(report.sessions_lost, 0);
+        assert!(report.replies > 1_000 && report.messages > 300);
+    }
+}
+
+/// Source, target and witness; closed, killed, frozen, mute, isolated, cut off; at each step of a handover.
+#[test]
+fn a_handover_survives_what_hits_it_at_every_step() {
+    let reports = sweep("handover-kill", 0..200);
+    let struck = reports.iter().filter(|report| report.fault.is_some()).count();
+    assert!(struck > 150, "only {struck} faults struck");
+}
+
+/// H1 to H7 among a hundred tabs that come, go and lose each other.
+#[test]
+fn a_hundred_tabs() {
+    let [report] = &sweep("hundred", 0..1)[..] else { panic!("one run") };
+    assert!(report.replies > 1_000 && report.handovers.done > 20, "{report:?}");
+}
