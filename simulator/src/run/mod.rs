@@ -2,19 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use overlay::id::{PeerId, RequestId};
-use overlay::io::{Answer, Command, Config, Error, Event, HostedInfo, Input, Lane, Output, VolunteerPolicy};
+use overlay::id::RequestId;
+use overlay::io::{Answer, Command, Config, Error, HostedInfo, Input, Lane, Output, VolunteerPolicy};
 use overlay::time::Time;
-use overlay::wire::{self, Control, Step as HandoverStep};
 
 use crate::check::Checker;
 use crate::link::Micros;
-use crate::peer::{GroupView, Peer};
+use crate::peer::Peer;
 use crate::report::RunReport;
 use crate::rng::Rng;
-use crate::sandbox::CounterReply;
-use crate::scenario::{FaultKind, PlannedFault, Role, Scenario};
+use crate::scenario::{PlannedFault, Scenario};
 use crate::world::{Death, NodeIndex, Step, World};
+
+mod consumers;
+mod faults;
+mod log;
 
 /// The most violations that a run collects before it ends.
 const MAX_VIOLATIONS: usize = 20;
@@ -249,47 +251,6 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
         }
     }
 
-    /// What a person wants to read of a run: handovers, faults, errors, connections.
-    fn note_log(&mut self, step: &Step, node: NodeIndex) {
-        let mut log = |line: String| {
-            if self.report.log.len() < MAX_LOG {
-                self.report.log.push(format!("{:>10.4} node {node:<3} {line}", step.at as f64 / 1e6));
-            }
-        };
-        let place = |peer: &PeerId| self.world.find(peer).map_or(-1, |node| node as i64);
-        match &step.input {
-            Some(Input::Disconnected { peer }) => log(format!("disconnected from {}", place(peer))),
-            Some(Input::Connected { peer, .. }) => log(format!("connected to {}", place(peer))),
-            Some(Input::DialFailed { peer }) => log(format!("cannot reach {}", place(peer))),
-            _ => {}
-        }
-        for output in &step.outputs {
-            match output {
-                Output::Send { peer, lane: Lane::Control, frame } => {
-                    if let Ok(Control::Handover { step, .. }) = wire::decode(frame) {
-                        let text: String = format!("{step:?}").chars().take(90).collect();
-                        log(format!("to {}: {text}", place(peer)));
-                    }
-                }
-                Output::Event(Event::Handover { step, reason, .. }) => log(format!("at {step} {reason}")),
-                Output::Event(Event::Error { message, .. }) => log(format!("error: {message}")),
-                Output::Event(Event::Closed { reason, .. }) => log(format!("session closed: {reason}")),
-                Output::Event(Event::Hosting { .. }) => {
-                    let hosting = self.world.peer(node).map(Peer::hosting).unwrap_or_default();
-                    let roles: Vec<_> =
-                        hosting.iter().map(|h| (&h.role, h.epoch, h.term, h.members.len())).collect();
-                    log(format!("hosts {roles:?}"));
-                }
-                Output::Event(Event::Moved(info)) => {
-                    let server = info.server.parse().map_or(-1, |peer| place(&peer));
-                    log(format!("follows to {server} in {:?}", (info.epoch, info.term)));
-                }
-                Output::Answer { result: Err(error), .. } => log(format!("{error}")),
-                _ => {}
-            }
-        }
-    }
-
     fn on_todo(&mut self, todo: Todo) {
         let now = self.world.now();
         match todo {
@@ -342,52 +303,6 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                 self.later(now + 10_000_000, Todo::Revive(0));
             }
         }
-    }
-
-    fn open(&mut self, consumer: usize) {
-        let place = &self.consumers[consumer];
-        let node = place.node;
-        match (&self.services[place.service].name, self.world.is_running(node)) {
-            (Some(name), true) => {
-                let open = Command::Open { service: name.clone(), deadline_ms: 0 };
-                self.command(node, open, Waiting::Open(consumer));
-            }
-            _ => self.later(self.world.now() + REOPEN, Todo::Open(consumer)),
-        }
-    }
-
-    fn call(&mut self, consumer: usize) {
-        let calls = &self.scenario.calls;
-        let gap = 1_000_000 / calls.per_second.max(1);
-        let say = self.rng.chance(calls.say);
-        let place = &mut self.consumers[consumer];
-        let (node, opened) = (place.node, place.opened);
-        let Some(session) = &mut place.session else { return };
-        let id = session.id.clone();
-        if calls.session_calls > 0 && session.sent >= calls.session_calls && session.in_flight.is_empty() {
-            place.session = None;
-            if let Some(session) = session_id(&id) {
-                self.command(node, Command::Close { session }, Waiting::Close);
-            }
-            return self.later(self.world.now() + gap, Todo::Open(consumer));
-        }
-        if session.in_flight.len() < calls.in_flight {
-            session.sent += 1;
-            let number = session.sent;
-            session.in_flight.push_back(number);
-            let method = match number % 17 {
-                0 => "later",
-                _ if say => "say",
-                _ => "add",
-            };
-            if let Some(session) = session_id(&id) {
-                let body = number.to_le_bytes().to_vec();
-                let call = Command::Call { session, method: method.into(), body, deadline_ms: 0 };
-                self.report.calls += 1;
-                self.command(node, call, Waiting::Call { consumer, opened, number });
-            }
-        }
-        self.later(self.world.now() + gap, Todo::Call(consumer));
     }
 
     fn hand_over(&mut self, service: usize) {
@@ -478,214 +393,6 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
         }
     }
 
-    /// H3: the k-th call of a session gets k, whatever happened in between; and replies come in order.
-    fn on_reply(
-        &mut self,
-        step: &Step,
-        consumer: usize,
-        opened: u64,
-        number: u64,
-        result: &Result<Answer, Error>,
-    ) {
-        let now = self.world.now();
-        let place = &mut self.consumers[consumer];
-        let Some(session) = place.session.as_mut().filter(|_| place.opened == opened) else { return };
-        let in_order = session.in_flight.front() == Some(&number);
-        session.in_flight.retain(|waiting| *waiting != number);
-        match result {
-            Ok(Answer::Reply(body)) => {
-                self.report.replies += 1;
-                self.report.longest_gap_ms =
-                    self.report.longest_gap_ms.max((now - place.last_reply.max(session.since)) / 1000);
-                place.last_reply = now;
-                let found = postcard::from_bytes::<CounterReply>(body).map(|reply| reply.session);
-                if found != Ok(number) {
-                    let what = format!("H3: call {number} of consumer {consumer} was counted as {found:?}");
-                    self.checker.violate(step, what);
-                } else if !in_order {
-                    self.checker.violate(step, format!("H3: the reply to call {number} came out of order"));
-                }
-            }
-            Err(Error::Disconnected(_) | Error::UnknownOutcome(_) | Error::Deadline(_)) => {}
-            other => {
-                self.checker
-                    .violate(step, format!("call {number} of consumer {consumer} ended with {other:?}"));
-            }
-        }
-    }
-
-    fn on_event(&mut self, step: &Step, node: NodeIndex, event: &Event) {
-        match event {
-            Event::Handover { step: stage, .. } => self.on_stage(node, &stage.clone()),
-            Event::Message { session, body } => {
-                let line = body.as_slice().try_into().map(u64::from_le_bytes);
-                let open = self.consumers.iter_mut().filter(|consumer| consumer.node == node);
-                let session =
-                    open.filter_map(|consumer| consumer.session.as_mut()).find(|open| open.id == *session);
-                let (Some(session), Ok(line)) = (session, line) else { return };
-                self.report.messages += 1;
-                let last = session.last_line.replace(line);
-                if last.is_some_and(|last| line != last + 1) {
-                    self.checker.violate(step, format!("H3: node {node} got line {line} after {last:?}"));
-                }
-            }
-            Event::Closed { session, .. } => {
-                let now = self.world.now();
-                let closed = |consumer: &Consumer| {
-                    consumer.node == node && consumer.session.as_ref().is_some_and(|open| open.id == *session)
-                };
-                if let Some(consumer) = self.consumers.iter().position(closed) {
-                    self.consumers[consumer].session = None;
-                    self.report.sessions_lost += 1;
-                    self.later(now + REOPEN, Todo::Open(consumer));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn on_control(&mut self, node: NodeIndex, to: &PeerId, frame: &[u8]) {
-        if self.services.iter().all(|service| service.moving.is_none()) {
-            return;
-        }
-        let Ok(Control::Handover { step, .. }) = wire::decode(frame) else { return };
-        let to = self.world.find(to);
-        if matches!(step, HandoverStep::AskWitness { .. }) {
-            let moving = self.services.iter_mut().filter_map(|service| service.moving.as_mut());
-            moving.filter(|moving| moving.source == node).for_each(|moving| moving.witness = to);
-        }
-        let stage = match step {
-            HandoverStep::Offer { .. } => "sent-offer",
-            HandoverStep::Ready { .. } => "sent-ready",
-            HandoverStep::AskWitness { .. } => "sent-ask-witness",
-            HandoverStep::Seed { .. } => "sent-seed",
-            HandoverStep::SeedWitness { .. } => "sent-seed-witness",
-            HandoverStep::Seeded => "sent-seeded",
-            HandoverStep::Warm { .. } => "sent-warm",
-            HandoverStep::Release { .. } => "sent-release",
-            _ => return,
-        };
-        self.on_stage(node, stage);
-    }
-
-    /// A step of a handover in which `node` takes part; the seed's fault may strike here.
-    fn on_stage(&mut self, node: NodeIndex, stage: &str) {
-        let parts = |moving: &Moving| [Some(moving.source), Some(moving.target), moving.witness];
-        let Some(service) = self.services.iter().position(|service| {
-            service.moving.as_ref().is_some_and(|moving| parts(moving).contains(&Some(node)))
-        }) else {
-            return;
-        };
-        let Some(moving) = self.services[service].moving.as_mut() else { return };
-        let seen = moving.seen.entry(stage.to_owned()).or_default();
-        let occurrence = *seen;
-        *seen += 1;
-        let Some(fault) = &self.fault else { return };
-        if fault.at != stage || fault.occurrence != occurrence || fault.handover > moving.number {
-            return;
-        }
-        let victim = match fault.who {
-            Role::Source => Some(moving.source),
-            Role::Target => Some(moving.target),
-            Role::Witness => moving.witness,
-        };
-        // Without a witness yet, the next handover that has one is hit.
-        let Some(victim) = victim else { return };
-        let at = self.world.now() + fault.delay_us;
-        if let Some(fault) = self.fault.take() {
-            self.later(at, Todo::Strike(fault, victim, service));
-        }
-    }
-
-    fn strike(&mut self, fault: &PlannedFault, victim: NodeIndex, service: usize) {
-        let at = self.world.now() as f64 / 1e6;
-        let what = format!("{:?} of {:?} (node {victim}) at {}, {at:.4} s", fault.kind, fault.who, fault.at);
-        self.report.log.push(format!("{at:>10.4} {what}"));
-        self.report.fault = Some(what);
-        let until = self.world.now() + fault.seconds * 1_000_000;
-        let others: Vec<NodeIndex> = (0..self.world.len()).filter(|node| *node != victim).collect();
-        match fault.kind {
-            FaultKind::None => {}
-            FaultKind::Close | FaultKind::Kill => {
-                if let Some(name) = self.services[service].name.clone() {
-                    self.note_doom(service, &name, victim);
-                }
-                let death = if fault.kind == FaultKind::Kill { Death::Silent } else { Death::Closed };
-                self.world.kill(victim, death);
-                self.incarnations[victim] += 1;
-            }
-            FaultKind::Freeze => {
-                self.world.freeze(victim);
-                self.later(until, Todo::Thaw(victim));
-            }
-            FaultKind::Mute | FaultKind::Isolate => {
-                let mut pairs: Vec<_> = others.iter().map(|other| (victim, *other)).collect();
-                if fault.kind == FaultKind::Isolate {
-                    pairs.extend(others.iter().map(|other| (*other, victim)));
-                }
-                pairs.iter().for_each(|(from, to)| self.world.block(*from, *to));
-                self.later(until, Todo::Unblock(pairs));
-            }
-            FaultKind::Cut => others.into_iter().for_each(|other| self.world.cut(victim, other)),
-        }
-    }
-
-    /// May the service's state be lost with `victim`? Only if some member sees a configuration without a majority then.
-    fn note_doom(&mut self, service: usize, name: &str, victim: NodeIndex) {
-        let Some(id) = service_id(name) else { return };
-        let peer = self.world.id(victim);
-        let outvoted = |voters: &Vec<PeerId>| {
-            let others = voters.iter().filter(|voter| **voter != peer).count();
-            2 * others <= voters.len()
-        };
-        let lost_if = |group: GroupView| group.service == id && group.majorities.iter().any(outvoted);
-        let nodes = (0..self.world.len()).filter_map(|node| self.world.peer(node));
-        let mut own = self.world.peer(victim).map(Peer::groups).unwrap_or_default().into_iter();
-        if nodes.flat_map(Peer::groups).any(lost_if) || own.any(|group| group.service == id && group.changing)
-        {
-            self.doomed.insert(service);
-        }
-    }
-
-    fn random_death(&mut self) {
-        let churn = &self.scenario.churn;
-        let (every, back) = (churn.death_every_ms * 1000, churn.revive_after_ms * 1000);
-        let publishers: BTreeSet<NodeIndex> = self.services.iter().map(|service| service.publisher).collect();
-        let is_idle = |node: &NodeIndex| {
-            let hosts = self.world.peer(*node).is_some_and(|peer| !peer.hosting().is_empty());
-            self.world.is_running(*node) && !publishers.contains(node) && !hosts
-        };
-        let tabs = self.scenario.relays..self.scenario.relays + self.scenario.volunteers;
-        let idle: Vec<NodeIndex> = tabs.filter(is_idle).collect();
-        if let Some(&victim) = self.rng.pick(&idle) {
-            let death = if self.rng.chance(0.5) { Death::Silent } else { Death::Closed };
-            self.world.kill(victim, death);
-            self.report.deaths += 1;
-            self.later(self.world.now() + back, Todo::Revive(victim));
-        }
-        if !self.is_over() {
-            self.later(self.world.now() + every, Todo::Death);
-        }
-    }
-
-    fn random_block(&mut self) {
-        let churn = &self.scenario.churn;
-        let (every, lasts, one_way) = (churn.block_every_ms * 1000, churn.block_ms * 1000, churn.one_way);
-        if let Some(&(a, b)) = self.rng.pick(&self.world.pairs()) {
-            let (a, b) = if self.rng.chance(0.5) { (a, b) } else { (b, a) };
-            let mut pairs = vec![(a, b)];
-            if !one_way {
-                pairs.push((b, a));
-            }
-            pairs.iter().for_each(|(from, to)| self.world.block(*from, *to));
-            self.report.blocks += 1;
-            self.later(self.world.now() + lasts, Todo::Unblock(pairs));
-        }
-        if !self.is_over() {
-            self.later(self.world.now() + every, Todo::Block);
-        }
-    }
-
     /// H6, and that consumers are served in the end.
     fn finish(mut self) -> RunReport {
         let end = Step {
@@ -712,7 +419,8 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                 self.hosting(&name).iter().map(|(node, info)| format!("{node} {}", info.role)).collect();
             let leads = self.leader(&name).is_some();
             let doomed = self.doomed.contains(&service);
-            if !leads && !(doomed && roles.is_empty()) {
+            let stuck = !roles.is_empty();
+            if !leads && (stuck || !doomed) {
                 self.checker.violate(&end, format!("H6: nobody serves {name}; members: {roles:?}"));
             }
             self.report.lost += u64::from(!leads);

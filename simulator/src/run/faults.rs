@@ -1,0 +1,157 @@
+//! Handovers as they pass, and what goes wrong: at a step of one of them, or at random.
+
+use std::collections::BTreeSet;
+
+use overlay::id::PeerId;
+use overlay::io::Config;
+use overlay::time::Time;
+use overlay::wire::{self, Control, Step as HandoverStep};
+
+use super::{service_id, Moving, Run, Todo};
+use crate::peer::{GroupView, Peer};
+use crate::scenario::{FaultKind, PlannedFault, Role};
+use crate::world::{Death, NodeIndex};
+
+impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
+    pub(super) fn on_control(&mut self, node: NodeIndex, to: &PeerId, frame: &[u8]) {
+        if self.services.iter().all(|service| service.moving.is_none()) {
+            return;
+        }
+        let Ok(Control::Handover { step, .. }) = wire::decode(frame) else { return };
+        let to = self.world.find(to);
+        if matches!(step, HandoverStep::AskWitness { .. }) {
+            let moving = self.services.iter_mut().filter_map(|service| service.moving.as_mut());
+            moving.filter(|moving| moving.source == node).for_each(|moving| moving.witness = to);
+        }
+        let stage = match step {
+            HandoverStep::Offer { .. } => "sent-offer",
+            HandoverStep::Ready { .. } => "sent-ready",
+            HandoverStep::AskWitness { .. } => "sent-ask-witness",
+            HandoverStep::Seed { .. } => "sent-seed",
+            HandoverStep::SeedWitness { .. } => "sent-seed-witness",
+            HandoverStep::Seeded => "sent-seeded",
+            HandoverStep::Warm { .. } => "sent-warm",
+            HandoverStep::Release { .. } => "sent-release",
+            _ => return,
+        };
+        self.on_stage(node, stage);
+    }
+
+    /// A step of a handover in which `node` takes part; the seed's fault may strike here.
+    pub(super) fn on_stage(&mut self, node: NodeIndex, stage: &str) {
+        let parts = |moving: &Moving| [Some(moving.source), Some(moving.target), moving.witness];
+        let Some(service) = self.services.iter().position(|service| {
+            service.moving.as_ref().is_some_and(|moving| parts(moving).contains(&Some(node)))
+        }) else {
+            return;
+        };
+        let Some(moving) = self.services[service].moving.as_mut() else { return };
+        let seen = moving.seen.entry(stage.to_owned()).or_default();
+        let occurrence = *seen;
+        *seen += 1;
+        let Some(fault) = &self.fault else { return };
+        if fault.at != stage || fault.occurrence != occurrence || fault.handover > moving.number {
+            return;
+        }
+        let victim = match fault.who {
+            Role::Source => Some(moving.source),
+            Role::Target => Some(moving.target),
+            Role::Witness => moving.witness,
+        };
+        // Without a witness yet, the next handover that has one is hit.
+        let Some(victim) = victim else { return };
+        let at = self.world.now() + fault.delay_us;
+        if let Some(fault) = self.fault.take() {
+            self.later(at, Todo::Strike(fault, victim, service));
+        }
+    }
+
+    pub(super) fn strike(&mut self, fault: &PlannedFault, victim: NodeIndex, service: usize) {
+        let at = self.world.now() as f64 / 1e6;
+        let what = format!("{:?} of {:?} (node {victim}) at {}, {at:.4} s", fault.kind, fault.who, fault.at);
+        self.report.log.push(format!("{at:>10.4} {what}"));
+        self.report.fault = Some(what);
+        let until = self.world.now() + fault.seconds * 1_000_000;
+        let others: Vec<NodeIndex> = (0..self.world.len()).filter(|node| *node != victim).collect();
+        match fault.kind {
+            FaultKind::None => {}
+            FaultKind::Close | FaultKind::Kill => {
+                if let Some(name) = self.services[service].name.clone() {
+                    self.note_doom(service, &name, victim);
+                }
+                let death = if fault.kind == FaultKind::Kill { Death::Silent } else { Death::Closed };
+                self.world.kill(victim, death);
+                self.incarnations[victim] += 1;
+            }
+            FaultKind::Freeze => {
+                self.world.freeze(victim);
+                self.later(until, Todo::Thaw(victim));
+            }
+            FaultKind::Mute | FaultKind::Isolate => {
+                let mut pairs: Vec<_> = others.iter().map(|other| (victim, *other)).collect();
+                if fault.kind == FaultKind::Isolate {
+                    pairs.extend(others.iter().map(|other| (*other, victim)));
+                }
+                pairs.iter().for_each(|(from, to)| self.world.block(*from, *to));
+                self.later(until, Todo::Unblock(pairs));
+            }
+            FaultKind::Cut => others.into_iter().for_each(|other| self.world.cut(victim, other)),
+        }
+    }
+
+    /// May the service's state be lost with `victim`? Only if some member sees a configuration without a majority then.
+    pub(super) fn note_doom(&mut self, service: usize, name: &str, victim: NodeIndex) {
+        let Some(id) = service_id(name) else { return };
+        let peer = self.world.id(victim);
+        let outvoted = |voters: &Vec<PeerId>| {
+            let others = voters.iter().filter(|voter| **voter != peer).count();
+            2 * others <= voters.len()
+        };
+        let lost_if = |group: GroupView| group.service == id && group.majorities.iter().any(outvoted);
+        let nodes = (0..self.world.len()).filter_map(|node| self.world.peer(node));
+        let mut own = self.world.peer(victim).map(Peer::groups).unwrap_or_default().into_iter();
+        if nodes.flat_map(Peer::groups).any(lost_if) || own.any(|group| group.service == id && group.changing)
+        {
+            self.doomed.insert(service);
+        }
+    }
+
+    pub(super) fn random_death(&mut self) {
+        let churn = &self.scenario.churn;
+        let (every, back) = (churn.death_every_ms * 1000, churn.revive_after_ms * 1000);
+        let publishers: BTreeSet<NodeIndex> = self.services.iter().map(|service| service.publisher).collect();
+        let is_idle = |node: &NodeIndex| {
+            let hosts = self.world.peer(*node).is_some_and(|peer| !peer.hosting().is_empty());
+            self.world.is_running(*node) && !publishers.contains(node) && !hosts
+        };
+        let tabs = self.scenario.relays..self.scenario.relays + self.scenario.volunteers;
+        let idle: Vec<NodeIndex> = tabs.filter(is_idle).collect();
+        if let Some(&victim) = self.rng.pick(&idle) {
+            let death = if self.rng.chance(0.5) { Death::Silent } else { Death::Closed };
+            self.world.kill(victim, death);
+            self.report.deaths += 1;
+            self.later(self.world.now() + back, Todo::Revive(victim));
+        }
+        if !self.is_over() {
+            self.later(self.world.now() + every, Todo::Death);
+        }
+    }
+
+    pub(super) fn random_block(&mut self) {
+        let churn = &self.scenario.churn;
+        let (every, lasts, one_way) = (churn.block_every_ms * 1000, churn.block_ms * 1000, churn.one_way);
+        if let Some(&(a, b)) = self.rng.pick(&self.world.pairs()) {
+            let (a, b) = if self.rng.chance(0.5) { (a, b) } else { (b, a) };
+            let mut pairs = vec![(a, b)];
+            if !one_way {
+                pairs.push((b, a));
+            }
+            pairs.iter().for_each(|(from, to)| self.world.block(*from, *to));
+            self.report.blocks += 1;
+            self.later(self.world.now() + lasts, Todo::Unblock(pairs));
+        }
+        if !self.is_over() {
+            self.later(self.world.now() + every, Todo::Block);
+        }
+    }
+}
