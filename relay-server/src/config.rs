@@ -29,7 +29,7 @@ pub struct Options {
     /// Where the relay's key is kept; without it, the relay has a new id at each start
     #[arg(long, value_name = "DIR", env = "TABFARM_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The app's files [default: target/web-tree]
+    /// The app's files [default: those in the binary, else target/web-tree]
     #[arg(long, value_name = "DIR", env = "TABFARM_WEB")]
     pub web: Option<PathBuf>,
     /// A TOML file with the same settings
@@ -75,8 +75,8 @@ pub struct Config {
     pub join: Vec<Multiaddr>,
     /// Where the key is.
     pub data_dir: Option<PathBuf>,
-    /// The app's files.
-    pub web: PathBuf,
+    /// The app's files, where they are not the binary's own.
+    pub web: Option<PathBuf>,
     /// Print JSON when ready.
     pub json: bool,
     /// A name for people.
@@ -134,7 +134,7 @@ impl Options {
             announce: or(self.announce, file.announce),
             join: or(self.join, file.join),
             data_dir: self.data_dir.or(file.data_dir),
-            web: self.web.or(file.web).unwrap_or_else(default_web),
+            web: self.web.or(file.web),
             json: self.json || file.json,
             name: self.name.or(file.name).unwrap_or_else(|| "relay".to_owned()),
             limits: Limits {
@@ -190,11 +190,6 @@ fn or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
 fn default_listen(http: SocketAddr) -> Multiaddr {
     use libp2p::multiaddr::Protocol;
     Multiaddr::from(http.ip()).with(Protocol::Tcp(0)).with(Protocol::Ws("/".into()))
-}
-
-/// `target/web-tree` of the directory the relay is started in.
-fn default_web() -> PathBuf {
-    PathBuf::from("target/web-tree")
 }
 
 #[cfg(test)]

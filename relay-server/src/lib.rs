@@ -50,7 +50,7 @@ impl Relay {
     pub async fn start(config: &Config) -> anyhow::Result<Relay> {
         let (stop_node, stopped) = oneshot::channel();
         let (node, node_task) = node::start(config, stopped).await?;
-        let files = web::Files::load(&config.web);
+        let files = web::Files::load(config.web.as_deref());
         let server = http::Server::start(config.http, node.clone(), files).await?;
         let facts = node.facts();
         let addresses = [facts.announced, facts.listening].concat();

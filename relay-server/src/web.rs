@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 
 use crate::problem::Problem;
 
+/// Where the app is when it is neither named nor in the binary: what `cargo xtask build` makes.
+const DEFAULT_ROOT: &str = "target/web-tree";
 /// Files that are served.
 const MAX_FILES: usize = 4_096;
 /// The largest of them.
@@ -28,9 +30,6 @@ const QUALITY: i32 = 9;
 const COMPRESSED_AT_ONCE: usize = 64 * 1024;
 /// A missing file makes the directory be read again, at most once in this time: a build may still be running.
 const RESCAN: Duration = Duration::from_secs(1);
-
-/// Cargo keeps these beside the app when the app's tree has the name of a build profile.
-const CARGO_DIRS: [&str; 4] = ["build", "deps", "examples", "incremental"];
 
 /// The app: it may talk to relays, run wasm and its own workers, and frame the sandbox; no foreign script. Styles may be
 /// inline because CodeMirror writes them.
@@ -52,7 +51,8 @@ const UI_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'wasm-un
 pub struct Files(Arc<Inner>);
 
 struct Inner {
-    root: PathBuf,
+    /// `None` when the files are in the binary.
+    root: Option<PathBuf>,
     state: Mutex<FilesState>,
 }
 
@@ -93,10 +93,16 @@ async fn answer(State(files): State<Files>, method: Method, uri: Uri, headers: H
 }
 
 impl Files {
-    /// The files under `root`; they are read and compressed in the background. A directory that is missing is looked for
-    /// again when something is asked for.
-    pub fn load(root: &Path) -> Files {
-        let files = Files(Arc::new(Inner { root: root.to_owned(), state: Mutex::default() }));
+    /// The files under `root`, or those in the binary, or those under `target/web-tree`. They are read and compressed in the
+    /// background. A directory that is missing is looked for again when something is asked for.
+    pub fn load(root: Option<&Path>) -> Files {
+        let files = match (root, embedded()) {
+            (None, Some(state)) => Files(Arc::new(Inner { root: None, state: Mutex::new(state) })),
+            _ => {
+                let root = root.unwrap_or(Path::new(DEFAULT_ROOT)).to_owned();
+                Files(Arc::new(Inner { root: Some(root), state: Mutex::default() }))
+            }
+        };
         files.scan();
         let background = files.clone();
         std::thread::spawn(move || background.compress());
@@ -126,13 +132,14 @@ impl Files {
 
     /// Looks which files there are.
     fn scan(&self) {
+        let Some(root) = &self.0.root else { return };
         let mut state = self.lock();
         if state.scanned.is_some_and(|at| at.elapsed() < RESCAN) {
             return;
         }
         state.scanned = Some(Instant::now());
         let mut found = Vec::new();
-        collect(&self.0.root, String::new(), &mut found);
+        collect(root, String::new(), &mut found);
         let mut before = std::mem::take(&mut state.files);
         let mut read = |name: &str| before.remove(name).and_then(|(_, file)| file);
         state.files = found
@@ -158,16 +165,29 @@ impl Files {
     }
 }
 
+/// The files that were built into the binary.
+#[cfg(feature = "embed")]
+fn embedded() -> Option<FilesState> {
+    type Table = &'static [(&'static str, &'static [u8], Option<&'static [u8]>)];
+    const TABLE: Table = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+    let file = |(name, body, brotli): &(&'static str, &'static [u8], Option<&'static [u8]>)| {
+        let file = File::new(name, None, Bytes::from_static(body), brotli.map(Bytes::from_static))?;
+        Some(((*name).to_owned(), (PathBuf::new(), Some(Arc::new(file)))))
+    };
+    Some(FilesState { files: TABLE.iter().filter_map(file).collect(), scanned: None })
+}
+
+#[cfg(not(feature = "embed"))]
+fn embedded() -> Option<FilesState> {
+    None
+}
+
 /// Regular files below `dir` by their URL path; links are not followed, hidden and `.br` files are not files of their own.
 fn collect(dir: &Path, prefix: String, out: &mut Vec<(String, PathBuf)>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
         let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
         if name.starts_with('.') || out.len() >= MAX_FILES {
-            continue;
-        }
-        let cargos = prefix.is_empty() && CARGO_DIRS.contains(&name.as_str());
-        if kind.is_dir() && cargos && dir.join(".cargo-lock").exists() {
             continue;
         }
         if kind.is_dir() {
@@ -188,7 +208,11 @@ impl File {
         if fs::metadata(path).ok()?.len() > MAX_FILE {
             return None;
         }
-        let body = fs::read(path).ok()?;
+        let body = Bytes::from(fs::read(path).ok()?);
+        File::new(name, changed, body, beside(path, changed))
+    }
+
+    fn new(name: &str, changed: Option<SystemTime>, body: Bytes, ready: Option<Bytes>) -> Option<File> {
         let digest = Sha256::digest(&body);
         let etag: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
         let file = File {
@@ -197,9 +221,9 @@ impl File {
             etag: HeaderValue::from_str(&format!("\"{etag}\"")).ok()?,
             content_type: content_type(name),
             policy: HeaderValue::from_str(&policy(name, &body)).ok()?,
-            body: Bytes::from(body),
+            body,
         };
-        if let Some(ready) = beside(path, changed) {
+        if let Some(ready) = ready {
             // Nobody else has seen the file yet.
             let _ = file.brotli.set(Some(ready));
         }
@@ -357,7 +381,7 @@ mod tests {
         fs::write(dir.path().join("secret"), "s").unwrap();
         fs::write(root.join("index.html"), "<p>hello").unwrap();
         std::os::unix::fs::symlink(dir.path().join("secret"), root.join("link")).unwrap();
-        let files = Files::load(&root);
+        let files = Files::load(Some(&root));
         assert!(files.find("/").is_some());
         for path in ["/../secret", "//../secret", "/%2e%2e/secret", "/link", "/index.html/../../secret", "/."]
         {

@@ -33,7 +33,7 @@ async fn relay(web: &Path) -> Relay {
         announce: Vec::new(),
         join: Vec::new(),
         data_dir: None,
-        web: web.to_owned(),
+        web: Some(web.to_owned()),
         json: true,
         name: "test".into(),
         limits: Limits::default(),
