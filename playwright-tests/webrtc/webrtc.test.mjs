@@ -79,7 +79,10 @@ test("simultaneous dials: both succeed, one connection lingers", { timeout: 120_
     const [first, second] = i % 2 ? [a.dial(addressB), sleep(ahead).then(() => b.dial(addressA))]
       : [b.dial(addressA), sleep(ahead).then(() => a.dial(addressB))];
     await Promise.all([first, second]);
-    await Promise.all([onlyDirect(a, b), onlyDirect(b, a)]);
+    await Promise.all([onlyDirect(a, b), onlyDirect(b, a)]).catch(async (error) => {
+      const events = async (tab) => (await tab.events()).slice(-25).join("\n  ");
+      throw new Error(`${error.message} (try ${i})\n${a.id}\n  ${await events(a)}\n${b.id}\n  ${await events(b)}`);
+    });
     await sleep(300);
     assert.deepEqual([await a.paths(b.id), await b.paths(a.id)], [["WebRtc"], ["WebRtc"]]);
     assert.ok(await a.echoes(b.id, 1000));

@@ -24,7 +24,7 @@ use libp2p_swarm::{
 use self::peers::{Link, Peers};
 use crate::{
     address::{webrtc_over, Path},
-    error::is_unsupported,
+    error::{is_superseded, is_unsupported},
     handler::{Handler, Open},
     signalling::{Inbox, OpenRequest, PathError, Reply},
     Config,
@@ -184,6 +184,11 @@ impl Behaviour {
             }
             return;
         };
+        if is_superseded(error) {
+            // Looks again later whether there is anything left to do.
+            self.timers.push(Timer::new(self.config.upgrade_retry, Task::Upgrade(peer)));
+            return;
+        }
         let retry_in = (attempts < self.config.upgrade_attempts && !is_unsupported(error))
             .then(|| self.config.upgrade_retry * 2u32.saturating_pow(attempts - 1));
         self.actions.push_back(ToSwarm::GenerateEvent(Event::UpgradeFailed {

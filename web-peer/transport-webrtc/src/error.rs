@@ -71,12 +71,22 @@ pub enum Error {
 
 /// Whether a dial failed because the peer does not speak the signalling protocol at all.
 pub(crate) fn is_unsupported(error: &DialError) -> bool {
+    has_cause(error, &PathError::Unsupported.to_string())
+}
+
+/// Whether a dial failed because another one to the same peer has succeeded.
+pub(crate) fn is_superseded(error: &DialError) -> bool {
+    has_cause(error, &Error::Superseded.to_string())
+}
+
+/// Compares words, as the transports around ours wrap its errors in types of their own.
+fn has_cause(error: &DialError, words: &str) -> bool {
     let DialError::Transport(errors) = error else { return false };
     errors.iter().any(|(_, error)| match error {
         TransportError::Other(io) => {
             let mut cause = io.get_ref().map(|e| e as &(dyn StdError + 'static));
             while let Some(error) = cause {
-                if error.to_string() == PathError::Unsupported.to_string() {
+                if error.to_string() == words {
                     return true;
                 }
                 cause = error.source();

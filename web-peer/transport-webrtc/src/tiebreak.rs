@@ -121,6 +121,13 @@ impl<I, C> State<I, C> {
         self.peers.entry(peer).or_insert_with(|| Slot { dials: Vec::new(), answering: 0, wakers: Vec::new() })
     }
 
+    /// Ends the handover of every dial that has not begun: a connection is there.
+    fn supersede(&mut self, peer: PeerId) {
+        for dial in self.slot(peer).dials.iter_mut().filter(|dial| !dial.busy) {
+            dial.give = None;
+        }
+    }
+
     fn release(&mut self, peer: PeerId) {
         if let Some(slot) = self.peers.get_mut(&peer) {
             slot.wakers.drain(..).for_each(Waker::wake);
@@ -153,6 +160,11 @@ impl<I, C> DialGuard<I, C> {
         Poll::Ready(())
     }
 
+    /// This dial has its connection: the others that still wait are told to give up.
+    pub(crate) fn succeeded(self) {
+        self.all.lock().supersede(self.peer);
+    }
+
     /// Whether the peer refuses us, and not we it, when offers cross.
     pub(crate) fn peer_wins(&self) -> bool {
         self.all.lock().local.to_bytes() < self.peer.to_bytes()
@@ -181,9 +193,11 @@ impl<I, C> AnswerGuard<I, C> {
         for dial in state.slot(self.peer).dials.iter_mut().filter(|dial| !dial.busy) {
             if let Some(give) = dial.give.take() {
                 match give.send(Handover::Connection(connection)) {
-                    Ok(()) => return None,
+                    Ok(()) | Err(Handover::Offer(_)) => {
+                        state.supersede(self.peer);
+                        return None;
+                    }
                     Err(Handover::Connection(back)) => connection = back,
-                    Err(Handover::Offer(_)) => return None,
                 }
             }
         }
@@ -273,6 +287,19 @@ mod tests {
         assert!(!may_offer(&second));
         drop(first);
         assert!(may_offer(&second));
+    }
+
+    #[test]
+    fn a_dial_that_waits_for_another_ends_with_it() {
+        let (small, great) = ids();
+        let at_small = R::new(small);
+        let (first, _a) = at_small.dial(great);
+        let (second, mut told) = at_small.dial(great);
+        assert!(may_offer(&first) && !may_offer(&second));
+        first.succeeded();
+        assert!(told.try_recv().is_err());
+        drop(second);
+        assert!(at_small.lock().peers.is_empty());
     }
 
     #[test]

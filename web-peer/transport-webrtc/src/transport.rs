@@ -125,7 +125,12 @@ impl<B: Backend> Transport for WebRtcTransport<B> {
         let path = open(self.paths.iter_mut().map(|path| path.open(&target)).collect());
         let (guard, handover) = self.all.dial(peer);
         let (backend, config) = (self.backend.clone(), self.config.clone());
-        Ok(async move { Ok((peer, dial(&backend, &config, path, guard, handover).await?)) }.boxed())
+        let dial = async move {
+            let connection = dial(&backend, &config, path, &guard, handover).await?;
+            guard.succeeded();
+            Ok((peer, connection))
+        };
+        Ok(dial.boxed())
     }
 
     fn poll(
@@ -190,7 +195,7 @@ async fn dial<B: Backend>(
     backend: &B,
     config: &Config,
     path: OpenPath,
-    guard: DialGuard<InboundOffer, B::Connection>,
+    guard: &DialGuard<InboundOffer, B::Connection>,
     handover: oneshot::Receiver<Handover<InboundOffer, B::Connection>>,
 ) -> Result<B::Connection, Error> {
     let own = handshake::dial(backend, config, path, poll_fn(|cx| guard.poll_may_offer(cx))).boxed();
@@ -209,7 +214,7 @@ async fn dial<B: Backend>(
     match given {
         Ok(Handover::Connection(connection)) => Ok(connection),
         Ok(Handover::Offer(offer)) => handshake::answer(backend, config, offer).await,
-        Err(oneshot::Canceled) => Err(Error::Refused),
+        Err(oneshot::Canceled) => Err(Error::Superseded),
     }
 }
 
