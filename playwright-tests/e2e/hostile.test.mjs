@@ -146,16 +146,18 @@ test("limits that a person sets are kept: nothing beyond them is taken on", () =
     const counter = await publish(source, "counter");
     const large = await publish(source, "kv", { name: "large", requires: { memoryMiB: 48, storageMiB: 16 } });
     const small = await joinPage(await world.page(browser, "small"), relay);
-    const attempts = async (policy) => {
-      await small.evaluate((policy) => peer.volunteer(policy), policy);
-      if (policy) await meets(source, small);
-      const host = (service) => small.evaluate((service) => codeOf(peer.host(service)), service);
-      const moved = (service) => source.evaluate(([service, to]) => codeOf(peer.handover(service, to)), [service, small.id]);
-      return [await host(large), await moved(large), await moved(counter)];
-    };
-    assert.deepEqual(await attempts({ cpu: 50, memoryMiB: 32, storageMiB: 256, services: ["echo"] }), ["refused", "refused", "refused"]);
-    assert.deepEqual(await attempts(false), ["refused", "refused", "refused"]);
-    assert.deepEqual(await attempts({ cpu: 50, memoryMiB: 32, storageMiB: 256, services: "any" }), ["refused", "refused", "ok"]);
+    const set = (policy) => small.evaluate((policy) => peer.volunteer(policy), policy);
+    const host = (service) => small.evaluate((service) => codeOf(peer.host(service)), service);
+    const moved = (service) => source.evaluate(([service, to]) => codeOf(peer.handover(service, to)), [service, small.id]);
+    await set({ cpu: 50, memoryMiB: 32, storageMiB: 256, services: ["echo"] });
+    await meets(source, small);
+    assert.equal(await host(large), "refused", "more memory than the person gives, even when asked for here");
+    assert.deepEqual([await moved(large), await moved(counter)], ["refused", "refused"], "not among the services taken");
+    await set(false);
+    assert.deepEqual([await moved(large), await moved(counter)], ["refused", "refused"], "takes nothing");
+    await set({ cpu: 50, memoryMiB: 32, storageMiB: 8, services: "any" });
+    await meets(source, small);
+    assert.deepEqual([await moved(large), await moved(counter)], ["refused", "ok"], "what fits comes");
     const hosting = await small.evaluate(() => peer.status().hosting.map((each) => each.service));
     assert.deepEqual(hosting, [counter]);
     assert.equal(await small.evaluate(async (large) => decode(await peer.call(large, "list")).length, large), 0, "what was refused runs on where it was");
