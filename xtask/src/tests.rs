@@ -2,16 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 use anyhow::{bail, Context, Result};
 
 use crate::shell::{cargo, command, root, succeeds};
 use crate::tally::Tally;
 use crate::{check, relay, setup, web};
-
-/// The simulator's seeds in one test run.
-const SEEDS: &str = "200";
 
 /// Runs all suites, or the one after `--only`; `--lint` first adds the checks of `cargo xtask lint`; further
 /// arguments choose files of the tabs' suite. Prints `N passed, N failed` last.
@@ -33,12 +30,12 @@ pub fn run(args: &[&str]) -> Result<ExitCode> {
     if lint {
         total += check::all()?;
     }
-    if chosen("rust") {
-        total += rust()?;
-    }
-    if chosen("sim") {
-        total += simulator()?;
-    }
+    total += match (chosen("rust"), chosen("sim")) {
+        (true, true) => cargo_test(&["--workspace", "--exclude", "www"])?,
+        (true, false) => cargo_test(&["--workspace", "--exclude", "www", "--exclude", "simulator"])?,
+        (false, true) => cargo_test(&["-p", "simulator"])?,
+        (false, false) => Tally::default(),
+    };
     if chosen("tabs") {
         total += tabs(files)?;
     }
@@ -47,16 +44,6 @@ pub fn run(args: &[&str]) -> Result<ExitCode> {
     }
     println!("{total}");
     Ok(if total.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn rust() -> Result<Tally> {
-    tally_cargo(cargo().args(["test", "--no-fail-fast", "--workspace", "--exclude", "www"]))
-}
-
-/// Every seed of the simulator's suite is one scenario; the suite as a whole is one test.
-fn simulator() -> Result<Tally> {
-    let ok = succeeds(cargo().args(["run", "-p", "simulator", "--", "check", "--seeds", SEEDS]))?;
-    Ok(if ok { Tally::SUCCESS } else { Tally::FAILURE })
 }
 
 fn tabs(files: &[&str]) -> Result<Tally> {
@@ -79,11 +66,10 @@ fn tabs(files: &[&str]) -> Result<Tally> {
 }
 
 /// Runs `cargo test`, shows what it prints and sums the result lines of all its binaries.
-fn tally_cargo(command: &mut Command) -> Result<Tally> {
-    eprintln!(
-        "$ cargo {}",
-        command.get_args().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ")
-    );
+fn cargo_test(packages: &[&str]) -> Result<Tally> {
+    let mut command = cargo();
+    command.args(["test", "--no-fail-fast"]).args(packages);
+    eprintln!("$ cargo test --no-fail-fast {}", packages.join(" "));
     let mut child = command.stdout(Stdio::piped()).spawn().context("cargo does not run")?;
     let mut tally = Tally::default();
     if let Some(stdout) = child.stdout.take() {
