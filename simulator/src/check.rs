@@ -130,3 +130,95 @@ impl Checker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Point;
+    use overlay::id::Hash;
+    use overlay::io::Output;
+    use serde_bytes::ByteBuf;
+
+    const SERVICE: ServiceId = ServiceId(Hash([1; 32]));
+    const SESSION: SessionId = SessionId(5);
+
+    fn step(node: NodeIndex, outputs: Vec<Output>, points: Vec<Point>) -> Step {
+        Step { at: 0, node: Some(node), input: None, outputs, points, token: None }
+    }
+
+    fn frame(authority: Authority, events: u64) -> Vec<u8> {
+        let reply = CounterReply { session: 1, total: 1, lineage: 9, events, digest: 0 };
+        let reply = ByteBuf::from(postcard::to_allocvec(&reply).unwrap());
+        let body = ServerBody::Out { seq: 1, item: OutItem::Reply { to: 1, result: CallResult::Ok(reply) } };
+        let (epoch, term) = authority;
+        wire::encode(&SessionFrame::Server(ServerFrame {
+            service: SERVICE,
+            session: SESSION,
+            epoch,
+            term,
+            ack: 1,
+            body,
+        }))
+    }
+
+    fn reply(authority: Authority, events: u64) -> Vec<Output> {
+        vec![Output::Send { peer: PeerId([2; 32]), lane: Lane::Session, frame: frame(authority, events) }]
+    }
+
+    fn heard(authority: Authority, outputs: Vec<Output>) -> Step {
+        let frame = frame(authority, 1);
+        let input = Input::Received { peer: PeerId([2; 32]), lane: Lane::Session, frame };
+        Step { input: Some(input), ..step(7, outputs, Vec::new()) }
+    }
+
+    /// The first word of what is found.
+    fn found(steps: Vec<Step>) -> Vec<String> {
+        let mut checker = Checker::default();
+        steps.iter().for_each(|step| checker.on_step(step, 0));
+        let word = |text: &String| text.split(": ").nth(1).unwrap_or_default().to_owned();
+        checker.violations.iter().map(word).collect()
+    }
+
+    fn point(events: u64, digest: u64) -> Vec<Point> {
+        vec![Point { lineage: 9, events, digest }]
+    }
+
+    /// What an honest history looks like: nothing is found.
+    #[test]
+    fn a_move_from_one_host_to_the_next_is_fine() {
+        let history = vec![
+            step(1, reply((1, 1), 1), point(1, 7)),
+            heard((1, 1), Vec::new()),
+            step(2, reply((1, 2), 2), point(2, 8)),
+            step(1, Vec::new(), point(2, 8)),
+            heard((1, 2), Vec::new()),
+        ];
+        assert_eq!(found(history), [""; 0]);
+    }
+
+    #[test]
+    fn each_seeded_fault_is_found() {
+        let two_hosts = vec![step(1, reply((1, 1), 1), point(1, 7)), step(2, reply((1, 1), 1), point(1, 7))];
+        assert_eq!(found(two_hosts), ["H1"]);
+        let before_execution = vec![step(1, reply((1, 1), 2), point(1, 7))];
+        assert_eq!(found(before_execution), ["H2"]);
+        let unfenced = vec![step(1, reply((1, 3), 1), point(1, 7)), step(1, reply((1, 2), 1), Vec::new())];
+        assert_eq!(found(unfenced), ["H5"]);
+        let message = Event::Message { session: SESSION.to_string(), body: Vec::new() };
+        let follows_back = vec![heard((2, 1), Vec::new()), heard((1, 9), vec![Output::Event(message)])];
+        assert_eq!(found(follows_back), ["H4"]);
+        let undone = found(vec![step(1, Vec::new(), point(4, 7)), step(2, Vec::new(), point(4, 8))]);
+        assert!(undone.len() == 1 && undone[0].starts_with("node 2 and node 1 differ"), "{undone:?}");
+    }
+
+    #[test]
+    fn two_voters_are_found() {
+        let mut checker = Checker::default();
+        let (one, two) = (vec![PeerId([1; 32])], vec![PeerId([1; 32]), PeerId([2; 32])]);
+        let here = step(1, Vec::new(), Vec::new());
+        checker.on_voters(&here, 1, &[one.clone(), [two.clone(), one].concat()]);
+        assert_eq!(checker.violations, [""; 0]);
+        checker.on_voters(&here, 1, &[two]);
+        assert_eq!(checker.violations.len(), 1);
+    }
+}
