@@ -39,7 +39,8 @@ function line({ bar, bench, ...row }) {
 }
 
 async function main(name = "") {
-  const chosen = Object.keys(BENCHES).filter((each) => each.startsWith(name.toLowerCase()));
+  const wanted = name.toLowerCase();
+  const chosen = wanted in BENCHES ? [wanted] : Object.keys(BENCHES).filter((each) => each.startsWith(wanted));
   if (chosen.length === 0) throw new Error(`no benchmark is called ${name}: ${Object.keys(BENCHES).join(", ")}`);
   const machine = `${cpus().length} × ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
   console.log(JSON.stringify({ machine, date: new Date().toISOString().slice(0, 10) }));
