@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::handover::target::Wanted;
 use crate::id::{BlobId, PackageId, PeerId, RequestId, ServiceId, SessionId};
 use crate::instance::machine::MACHINE_VERSION;
-use crate::io::{Answer, Command, Error, Event, Lane, Output, Path, Query, SessionInfo, MAX_BODY};
+use crate::io::{Answer, Command, Error, Event, Lane, Output, Path, Query, Role, SessionInfo, MAX_BODY};
 use crate::manifest::{self, Manifest, StateKind};
 use crate::node::{Leaving, Node};
 use crate::registry::{Genesis, ServiceRecord, SERVICE_LIFETIME};
@@ -76,7 +76,11 @@ impl Node {
                 }
             }
             Command::Find(query) => {
-                let id = self.directory.search(&mut self.cx, &mut self.net, query.clone(), None);
+                // A relay's own index is what others ask.
+                let id = match self.role {
+                    Role::Relay => self.directory.no_search(&mut self.cx),
+                    Role::Tab => self.directory.search(&mut self.cx, &mut self.net, query.clone(), None),
+                };
                 self.searches.insert(id, Purpose::Find { request, query });
             }
             Command::Open { service, deadline_ms } => {

@@ -248,6 +248,37 @@ fn entries_that_contradict_what_is_committed_are_refused() {
     assert_eq!(world.refused(T, S, &message), GuardError::Entries);
 }
 
+/// raft-rs takes term 0 for the term of every index beyond its log, and panics on what follows from it.
+#[test]
+fn an_append_beyond_the_log_is_refused() {
+    let mut world = World::widened(&[b"a"]);
+    let mut message = world.from_t(MessageType::MsgAppend);
+    message.term += 1;
+    message.index = world.group(S).committed() + 5;
+    message.commit = message.index;
+    assert_eq!(world.refused(S, T, &message), GuardError::Term);
+    message.entries = vec![Entry { index: message.index + 1, term: message.term, ..Default::default() }];
+    assert_eq!(world.refused(S, T, &message), GuardError::Term);
+}
+
+/// raft-rs looks for the last entry of the message's term or an older one, and panics when it is compacted.
+#[test]
+fn an_append_of_a_term_before_the_commit_is_refused() {
+    let mut world = World::widened(&[b"a"]);
+    let target = world.id(T);
+    world.group(S).transfer_to(target);
+    world.run(2);
+    for _ in 0..4 {
+        world.group(T).propose(b"b".to_vec()).unwrap();
+    }
+    world.run(2);
+    let committed = world.group(S).committed();
+    world.group(S).compact(committed);
+    let mut message = world.from_t(MessageType::MsgAppend);
+    (message.index, message.log_term) = (committed + 1, 1);
+    assert_eq!(world.refused(S, T, &message), GuardError::Conflict);
+}
+
 fn hostile() -> impl Strategy<Value = Message> {
     let small = || prop_oneof![0u64..12, Just(u64::MAX), any::<u64>()];
     let entries = proptest::collection::vec((small(), 0u64..4, 0i32..4), 0..4);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::record::{HostRecord, RecordError, ServiceRecord, Validated, HOST_LIFETIME, SKEW};
 use crate::id::{Hash, PeerId, ServiceId};
 use crate::io::{Error, Query, ServiceInfo};
+use crate::manifest::StateKind;
 use crate::time::Time;
 use crate::wire::{MAX_DIGEST, MAX_RECORDS};
 
@@ -305,9 +306,21 @@ impl Index {
             package: record.package.to_string(),
             location: record.location,
             has_ui: record.has_ui,
-            hosts: self.hosts(service, now).into_iter().map(|host| host.host.to_string()).collect(),
+            hosts: self.serving(service, entry, now),
             sequence: record.sequence,
         }
+    }
+}
+
+impl Index {
+    /// Who serves, for people. The record of a former host lives on for a while after a move: of a service with state
+    /// only the highest authority counts.
+    fn serving(&self, service: ServiceId, entry: &Entry, now: Time) -> Vec<String> {
+        let hosts = self.hosts(service, now);
+        let highest = hosts.first().map(|host| (host.epoch, host.term));
+        let many = entry.record.state == StateKind::None;
+        let serving = hosts.into_iter().filter(|host| many || Some((host.epoch, host.term)) == highest);
+        serving.map(|host| host.host.to_string()).collect()
     }
 }
 
