@@ -1,7 +1,9 @@
 // The whole path as people walk it: write a service in the page, publish it, use it from another browser, let it move.
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { once } from "node:events";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -180,20 +182,24 @@ test("by keyboard alone: to the tabs, along them, and into a view", () =>
     assert.notEqual(outline, "none", "the focus is visible");
   }));
 
-test("the 30-line example page joins and calls", () =>
+test("the 30-line example page, of another origin, joins and calls", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();
     const host = await openApp(await world.page(browser, "host"), relay);
     await host.locator('[data-testid="publish-example"][data-service="counter"]').click();
     await host.locator('[data-testid="service-card"][data-service="counter"]').waitFor({ timeout: SOON_MS });
+    // From an origin of its own, as an embedder's page would be.
+    const html = readFileSync(new URL("../../web-peer/examples/plain.html", import.meta.url), "utf8");
+    assert.ok(html.trimEnd().split("\n").length <= 30, "it is short");
+    const server = createServer((_, answer) => answer.setHeader("content-type", "text/html").end(html)).listen(0, "127.0.0.1");
+    world.atEnd(() => server.close());
+    await once(server, "listening");
     const page = await world.page(browser, "plain");
-    const answer = await page.goto(`${relay.url}/examples/plain.html`);
-    assert.equal(answer.status(), 200);
-    assert.ok((await answer.text()).split("\n").length <= 40, "it is short");
-    const body = page.locator("body");
-    await soon(page, () => /12D3KooW/.test(document.body.innerText));
-    await page.locator("button").first().click();
-    await soon(page, () => /\b1\b/.test(document.body.innerText));
-    assert.doesNotMatch(await body.innerText(), /error/i);
+    await page.goto(`http://127.0.0.1:${server.address().port}/?relay=${relay.url}`);
+    const shows = (text) => page.locator("#state", { hasText: text }).waitFor({ timeout: SOON_MS });
+    await shows(`0, served by ${host.id}`);
+    await page.locator("#add").click();
+    await shows(`1, served by ${host.id}`);
+    assert.deepEqual(page.problems, []);
   }));

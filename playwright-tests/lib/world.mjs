@@ -81,6 +81,11 @@ export class World {
     return page;
   }
 
+  /** Something else that ends with the test. */
+  atEnd(end) {
+    this.#ends.push(async () => end());
+  }
+
   /** What everybody said, for a failed test. */
   story() {
     const pages = this.#pages.map(({ name, lines }) => `--- page ${name}\n${lines.join("\n")}`);

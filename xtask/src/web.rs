@@ -34,12 +34,7 @@ const TEST_CRATES: [(&str, &str, &str); 2] = [
 ];
 
 /// Folders that are served as they are: source, place in the web tree.
-const STATIC: [(&str, &str); 4] = [
-    ("web-peer/js", ""),
-    ("web-peer/examples", "examples"),
-    ("web-peer/sandbox", "sandbox"),
-    ("www/static", ""),
-];
+const STATIC: [(&str, &str); 3] = [("web-peer/js", ""), ("web-peer/sandbox", "sandbox"), ("www/static", "")];
 
 /// Bundles: folder with a `build.mjs OUT_DIR`, what else it reads, place in the web tree.
 const BUNDLES: [(&str, &[&str], &str); 1] = [("www/ide", &["service-modules/assemblyscript"], "app")];
