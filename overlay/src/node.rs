@@ -64,6 +64,8 @@ pub struct Node {
     pub(crate) dirty: BTreeSet<ServiceId>,
     housekeeping_at: Time,
     hello_changed: bool,
+    /// What the connected peers were told last.
+    pub(crate) greeted: Option<wire::Hello>,
 }
 
 impl Node {
@@ -100,6 +102,7 @@ impl Node {
             dirty: BTreeSet::new(),
             housekeeping_at: now + HOUSEKEEPING,
             hello_changed: false,
+            greeted: None,
         }
     }
 

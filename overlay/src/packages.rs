@@ -174,6 +174,9 @@ impl Packages {
     pub fn fetch_image(&mut self, cx: &mut Cx, net: &mut Net, blob: BlobId, cap: u64, from: PeerId) {
         self.private.insert(blob);
         self.fetch(cx, net, blob, cap, &[from]);
+        if !self.fetches.contains_key(&blob) {
+            self.private.remove(&blob);
+        }
     }
 
     /// A frame of the bulk lane.

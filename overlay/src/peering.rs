@@ -112,9 +112,14 @@ impl Node {
         }
     }
 
-    /// Tells every connected peer what changed about this node.
+    /// Tells every connected peer what changed about this node, if something did: a relay has thousands of peers.
     pub(crate) fn greet_all(&mut self) {
-        let hello = Control::Hello(self.hello());
+        let hello = self.hello();
+        if self.greeted.as_ref() == Some(&hello) {
+            return;
+        }
+        self.greeted = Some(hello.clone());
+        let hello = Control::Hello(hello);
         for peer in self.net.peers().map(|(id, _)| id).collect::<Vec<_>>() {
             self.net.send(&mut self.cx, peer, Lane::Control, &hello);
         }

@@ -85,6 +85,9 @@ impl Node {
     ) -> Result<ServiceId, String> {
         let known = self.packages.get(&package).ok_or("the package is not known")?;
         let (service, name) = (known.package.service(), known.package.full_name());
+        if self.hosted.contains_key(&service) {
+            return Err("this node takes part in the service already".to_owned());
+        }
         let requires = known.package.manifest.requires.clone();
         let id = self.new_instance(service);
         let instance = Instance::new(&mut self.cx, id, package, 0, None);
@@ -163,6 +166,12 @@ impl Node {
         self.on_package_blob(blob, &result);
         let arrival = self.targets.on_blob(&mut self.cx, &mut self.net, &self.packages, blob, &result);
         if let Some((service, arrival)) = arrival {
+            // It may have been founded here since the offer: what runs is never replaced by what a peer sent.
+            if self.hosted.contains_key(&service) {
+                let (source, id) = arrival.handover();
+                let reason = "this node takes part in the service already".to_owned();
+                return self.refuse(source, service, id, reason);
+            }
             let id = self.new_instance(service);
             let hosted = arrival.start(&mut self.cx, &self.packages, service, id);
             self.insert_hosted(hosted);
@@ -370,6 +379,9 @@ impl Node {
         if self.hosted.contains_key(&service) {
             return Err("this node takes part in the service already".to_owned());
         }
+        if self.targets.comes_from_other(&service, from) {
+            return Err("another peer hands the service over to this node".to_owned());
+        }
         if self.targets.len() >= MAX_TARGETS {
             return Err("this node takes too many services at once".to_owned());
         }
@@ -435,7 +447,11 @@ impl Node {
 
     fn on_ask_witness(&mut self, from: PeerId, service: ServiceId, id: u64, name: String) {
         let witnessed = self.hosted.values().filter(|hosted| hosted.group.is_witness()).count();
-        if self.hosted.contains_key(&service) || witnessed + self.targets.promised() >= MAX_WITNESSED {
+        let promised = self.targets.is_promised_to_other(&service, from);
+        if promised
+            || self.hosted.contains_key(&service)
+            || witnessed + self.targets.promised() >= MAX_WITNESSED
+        {
             return self.refuse(from, service, id, "this node cannot be a witness now".to_owned());
         }
         self.targets.promise(&mut self.cx, &mut self.net, service, id, from, name);

@@ -72,6 +72,9 @@ pub const MAX_RECORDS: usize = 48;
 /// The most entries of a digest in one message.
 pub const MAX_DIGEST: usize = 4096;
 
+/// The highest index, term and epoch at which a log may start: counting on from there never overflows.
+const MAX_COUNT: u64 = 1 << 48;
+
 /// Messages of the control lane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Control {
@@ -458,7 +461,8 @@ impl Step {
         match self {
             Step::Seed { start, .. } | Step::SeedWitness { start } => {
                 fits("members", start.members.is_empty() || start.members.len() > 7)?;
-                fits("members", start.members.contains_key(&0) || start.index == 0 || start.term == 0)
+                fits("members", start.members.contains_key(&0) || start.index == 0 || start.term == 0)?;
+                fits("log", start.index.max(start.term).max(start.epoch) > MAX_COUNT)
             }
             Step::Refuse { reason } => fits("reason", reason.len() > 512),
             Step::AskWitness { name } => fits("name", name.len() > 128),
@@ -493,6 +497,20 @@ mod tests {
     fn long_lists_are_refused() {
         let peers = Control::Peers(vec![PeerId([0; 32]); MAX_PEERS + 1]);
         assert_eq!(peers.check(), Err(WireError::TooLong("peers")));
+    }
+
+    #[test]
+    fn a_log_cannot_start_where_counting_overflows() {
+        let members = Members::from([(1, Member { peer: PeerId([1; 32]), witness: false })]);
+        let start = LogStart { epoch: 1, index: 5, term: 2, members };
+        let check = |start: LogStart| {
+            let step = Step::SeedWitness { start };
+            Control::Handover { service: ServiceId(Hash([0; 32])), id: 1, step }.check()
+        };
+        assert_eq!(check(start.clone()), Ok(()));
+        assert_eq!(check(LogStart { index: u64::MAX, ..start.clone() }), Err(WireError::TooLong("log")));
+        assert_eq!(check(LogStart { term: u64::MAX, ..start.clone() }), Err(WireError::TooLong("log")));
+        assert_eq!(check(LogStart { epoch: u64::MAX, ..start }), Err(WireError::TooLong("log")));
     }
 
     proptest! {

@@ -121,6 +121,15 @@ fn check_append(group: &Group, message: &Message) -> Result<(), GuardError> {
         return Err(GuardError::Entries);
     }
     let log = &group.raft.raft.raft_log;
+    // raft-rs takes 0 for the term of every index outside its log, so that such a message matches what is not there.
+    if message.log_term == 0 && message.index > 0 {
+        return Err(GuardError::Term);
+    }
+    // Who leads has what is committed here. raft-rs searches its log back to `log_term`, and panics on what is compacted.
+    let is_current = message.term >= group.raft.raft.term && message.index >= log.committed;
+    if is_current && log.term(log.committed).is_ok_and(|ours| message.log_term < ours) {
+        return Err(GuardError::Conflict);
+    }
     let mut index = message.index;
     let mut term = message.log_term;
     for entry in &message.entries {
@@ -129,7 +138,8 @@ fn check_append(group: &Group, message: &Message) -> Result<(), GuardError> {
             EntryType::from_i32(entry.entry_type),
             Some(EntryType::EntryNormal | EntryType::EntryConfChangeV2)
         );
-        if entry.index != index || entry.term < term || entry.term > message.term || !known {
+        if entry.index != index || entry.term == 0 || entry.term < term || entry.term > message.term || !known
+        {
             return Err(GuardError::Entries);
         }
         term = entry.term;

@@ -33,6 +33,11 @@ const ELECTION_TICKS: usize = 10;
 const WITNESS_ELECTION_TICKS: usize = 25;
 /// Bytes of entries in one append; an entry alone may exceed it and still fits a frame.
 const MAX_APPEND: u64 = 48 * 1024;
+/// Bytes of entries that a member takes from a leader. Only a leader that serves alone compacts, so a member keeps all of
+/// a handover's; one that sends more is no honest source.
+const MAX_FOLLOWED: usize = 64 * 1024 * 1024;
+/// The same for a witness, who may be one of many groups.
+const MAX_WITNESSED: usize = 16 * 1024 * 1024;
 /// Bytes that may be proposed and not committed; more is refused as overload.
 const MAX_UNCOMMITTED: u64 = 8 * 1024 * 1024;
 
@@ -91,6 +96,8 @@ pub struct Group {
     led_at: Time,
     /// Index of the last applied configuration.
     configured: u64,
+    /// Bytes of entries taken from leaders.
+    followed: usize,
 }
 
 impl Group {
@@ -154,6 +161,7 @@ impl Group {
             hasten_at: None,
             led_at: cx.now,
             configured: 0,
+            followed: 0,
         };
         group.set_timeout();
         group.schedule(cx.now);
@@ -291,6 +299,12 @@ impl Group {
             }
             if !ready.snapshot().is_empty() {
                 return Err(Poisoned("a snapshot passed the guard"));
+            }
+            if !self.leads() {
+                self.followed += ready.entries().iter().map(|entry| entry.data.len() + 64).sum::<usize>();
+                if self.followed > if self.witness { MAX_WITNESSED } else { MAX_FOLLOWED } {
+                    return Err(Poisoned("the leader sent more entries than a handover takes"));
+                }
             }
             let committed = ready.take_committed_entries();
             let appended = self.raft.store().wl().append(ready.entries());

@@ -149,6 +149,16 @@ impl Targets {
         say(cx, net, service, source, id, Step::Ready { raft_id });
     }
 
+    /// Does another peer hand the service over to here. Its handover is not displaced by an offer of anybody else.
+    pub fn comes_from_other(&self, service: &ServiceId, from: PeerId) -> bool {
+        self.targets.get(service).is_some_and(|target| target.source != from)
+    }
+
+    /// Did this node promise another peer to be the service's witness.
+    pub fn is_promised_to_other(&self, service: &ServiceId, from: PeerId) -> bool {
+        self.promises.get(service).is_some_and(|promise| promise.source != from)
+    }
+
     /// Promises and handovers under way.
     pub fn promised(&self) -> usize {
         self.promises.len()
@@ -312,6 +322,11 @@ impl Targets {
 }
 
 impl Arrival {
+    /// The handover: who hands over, and its id.
+    pub fn handover(&self) -> (PeerId, u64) {
+        (self.target.source, self.target.id)
+    }
+
     /// Makes the group and the instance. The source is told once the instance runs ([`Hosted::on_instance_ready`]).
     pub fn start(self, cx: &mut Cx, packages: &Packages, service: ServiceId, instance: InstanceId) -> Hosted {
         let Arrival { image, start, sealed, target } = self;

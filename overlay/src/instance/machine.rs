@@ -31,6 +31,11 @@ pub const MAX_TIMERS: usize = 1024;
 /// Rooms that one session may be in.
 pub const MAX_ROOMS_PER_SESSION: usize = 64;
 
+/// Calls of other services in one entry, those of their answers included; further ones are dropped.
+pub const MAX_CALLS_PER_ENTRY: u32 = 64;
+/// The highest number of an input or item in an image: counting on from there never overflows.
+const MAX_COUNT: u64 = 1 << 48;
+
 /// A session is known by its consumer's key and its id.
 pub type SessionKey = (PeerId, SessionId);
 
@@ -173,6 +178,9 @@ pub struct Machine {
     current: Option<Current>,
     #[serde(skip)]
     follow_ups: VecDeque<GuestEvent>,
+    /// Calls of other services by the entry under way.
+    #[serde(skip)]
+    calls: u32,
     #[serde(skip)]
     notes: Notes,
 }
@@ -209,6 +217,7 @@ impl Machine {
             skip: BTreeSet::new(),
             current: None,
             follow_ups: VecDeque::new(),
+            calls: 0,
             notes: Notes::default(),
         }
     }
@@ -218,6 +227,8 @@ impl Machine {
         let sessions = self.sessions.iter().all(|(key, session)| {
             (session.closed || self.handles.get(&session.handle) == Some(key))
                 && session.sent >= session.outbox.len() as u64
+                && session.sent.max(session.executed) <= MAX_COUNT
+                && session.handle <= self.last_handle
                 && session.outbox_bytes == session.outbox.iter().map(OutItem::size).sum::<usize>()
                 && session
                     .rooms
@@ -226,6 +237,7 @@ impl Machine {
         });
         sessions
             && self.version <= MACHINE_VERSION
+            && self.last_handle <= u32::MAX / 2
             && self.handles.values().all(|key| self.sessions.get(key).is_some_and(|session| !session.closed))
             && self.sessions.len() <= MAX_SESSIONS
             && self.timers.len() <= MAX_TIMERS
@@ -235,6 +247,7 @@ impl Machine {
     /// Begins a committed entry. Nothing may be under way.
     pub fn begin(&mut self, index: u64, entry: Entry) -> Next {
         debug_assert!(self.current.is_none() && self.follow_ups.is_empty());
+        self.calls = 0;
         if self.skip.remove(&index) {
             return Next::Done;
         }
@@ -447,7 +460,10 @@ impl Machine {
                     self.timers.insert(id, Time(self.now.0.saturating_add(ms)));
                 }
             }
+            // A module that calls in answer to each answer would never finish its entry.
+            Effect::Call { .. } if self.calls >= MAX_CALLS_PER_ENTRY => {}
             Effect::Call { request, .. } => {
+                self.calls += 1;
                 // docs/not-done.md: services cannot call each other yet. Told to the module, so that it can go on.
                 // A reply's input is 1 for failed, then the text.
                 let input = b"\x01calls between services are not available".to_vec();
@@ -481,6 +497,7 @@ impl Machine {
         session.acknowledge(ack);
         if session.closed && session.outbox.is_empty() {
             self.sessions.remove(&key);
+            self.notes.touched.insert(key);
         }
     }
 

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use crate::cx::Cx;
 use crate::id::{InstanceId, PackageId};
-use crate::io::Output;
+use crate::io::{Output, MAX_BODY};
 use crate::sandbox::{GuestEvent, Outcome, SandboxCommand};
 use crate::time::{Millis, Time};
 use crate::wire::{self, CallResult};
@@ -77,6 +77,7 @@ pub struct Instance {
     run: u64,
     executed: u64,
     queue: VecDeque<(u64, Entry, usize)>,
+    queued_bytes: usize,
     queries: VecDeque<QueryJob>,
     wants_image: bool,
     /// Where a lost worker starts again, and the entries after it.
@@ -111,6 +112,7 @@ impl Instance {
             run: 0,
             executed,
             queue: VecDeque::new(),
+            queued_bytes: 0,
             queries: VecDeque::new(),
             wants_image: false,
             image,
@@ -139,6 +141,7 @@ impl Instance {
             [] => Entry::Ack { key: NOBODY, ack: 0 },
             payload => wire::decode_unbounded(payload).unwrap_or(Entry::Ack { key: NOBODY, ack: 0 }),
         };
+        self.queued_bytes += payload.len();
         self.queue.push_back((index, entry, payload.len()));
         self.advance(cx);
     }
@@ -190,6 +193,12 @@ impl Instance {
             Work::Query(job) => {
                 self.spend(gas_of(&outcome));
                 let result = match outcome {
+                    Outcome::Done { reply, .. } | Outcome::Failed { reply, .. } if reply.len() > MAX_BODY => {
+                        CallResult::Trapped(format!(
+                            "the reply has {} bytes, more than {MAX_BODY}",
+                            reply.len()
+                        ))
+                    }
                     Outcome::Done { reply, .. } => CallResult::Ok(ByteBuf::from(reply)),
                     Outcome::Failed { reply, .. } => CallResult::Failed(ByteBuf::from(reply)),
                     Outcome::Trapped { reason } => CallResult::Trapped(reason),
@@ -286,6 +295,11 @@ impl Instance {
         self.queue.len()
     }
 
+    /// Bytes of the committed entries that wait.
+    pub fn backlog_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
     /// The machine, as of [`Instance::executed`] and perhaps an entry under way.
     pub fn machine(&self) -> &Machine {
         &self.machine
@@ -325,6 +339,7 @@ impl Instance {
                     }
                 }
             } else if let Some((index, entry, bytes)) = self.queue.pop_front() {
+                self.queued_bytes -= bytes;
                 self.since.push((index, entry.clone()));
                 self.since_bytes += bytes;
                 let next = self.machine.begin(index, entry);
@@ -380,7 +395,8 @@ const NOBODY: SessionKey = (crate::id::PeerId([0; 32]), crate::id::SessionId(0))
 fn gas_of(outcome: &Outcome) -> u64 {
     match outcome {
         Outcome::Done { gas, .. } | Outcome::Failed { gas, .. } => *gas,
-        Outcome::Trapped { .. } => 0,
+        // A trap does not say how much it burnt: all of it, so that no module gets around a person's limit by trapping.
+        Outcome::Trapped { .. } => crate::manifest::GAS_PER_EVENT,
     }
 }
 

@@ -59,6 +59,17 @@ fn a_call_runs_once_and_its_reply_stays_until_it_is_acknowledged() {
 }
 
 #[test]
+fn a_module_that_calls_in_answer_to_each_answer_comes_to_an_end() {
+    let mut machine = opened(&[KEY]);
+    let calls =
+        || done(b"", vec![Effect::Call { request: 1, service: "other".into(), input: Vec::new() }; 3]);
+    let Next::Run(_) = machine.begin(2, call(KEY, 2)) else { panic!("no event ran") };
+    let answers = (0..1000).take_while(|_| machine.finish(calls()) != Next::Done).count();
+    assert_eq!(answers, MAX_CALLS_PER_ENTRY as usize);
+    run(&mut machine, 3, call(KEY, 3), done(b"", vec![]));
+}
+
+#[test]
 fn a_trap_has_no_effects_but_an_answer() {
     let mut machine = opened(&[KEY]);
     run(&mut machine, 2, call(KEY, 2), Outcome::Trapped { reason: "out of gas".into() });

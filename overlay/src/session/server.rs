@@ -21,6 +21,9 @@ const MAX_HELD: usize = 4096;
 const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 /// Reads that wait for the confirmation of leadership.
 const MAX_READS: usize = 256;
+/// Committed entries that wait for the module; further inputs are dropped, and the consumers resend.
+const MAX_BACKLOG: usize = 8192;
+const MAX_BACKLOG_BYTES: usize = 16 * 1024 * 1024;
 /// Unlogged acknowledgements after which one is logged on its own.
 const LOG_ACK_EVERY: u64 = 32;
 /// A session whose consumer is not connected for this long expires.
@@ -82,7 +85,10 @@ impl Server {
     /// A frame from a consumer, while this node serves.
     pub fn handle_frame(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, from: PeerId, frame: ClientFrame) {
         let key = (from, frame.session);
-        let executed = parts.instance.machine().session(&key).map_or(0, |session| session.executed);
+        let session = parts.instance.machine().session(&key);
+        let (executed, sent) = session.map_or((0, 0), |session| (session.executed, session.sent));
+        // Nobody has items that were not sent.
+        let ack = frame.ack.min(sent);
         if self.attached.len() >= 2 * crate::instance::machine::MAX_SESSIONS
             && !self.attached.contains_key(&key)
         {
@@ -90,19 +96,19 @@ impl Server {
         }
         let attached = self.attached.entry(key).or_insert_with(|| Attached {
             proposed: executed,
-            acked: frame.ack,
+            acked: ack,
             ack_proposed: 0,
-            sent: frame.ack,
+            sent: ack,
             absent_since: None,
         });
         // Entries of an earlier leader may have been executed since: what they hold needs no proposal.
         attached.proposed = attached.proposed.max(executed);
-        attached.acked = attached.acked.max(frame.ack);
+        attached.acked = attached.acked.max(ack);
         attached.absent_since = None;
         match frame.body {
             ClientBody::Input { seq, input } => self.input(cx, parts, key, seq, input),
             ClientBody::Resume => {
-                attached.sent = frame.ack;
+                attached.sent = ack;
                 if executed == 0 && attached.proposed == 0 {
                     // Unknown: either its `Open` is still on the way, right behind this, or it is gone.
                     self.attached.remove(&key);
@@ -130,8 +136,9 @@ impl Server {
     pub fn hold(&mut self, from: PeerId, frame: ClientFrame) {
         let size = match &frame.body {
             ClientBody::Input { input, .. } => input.size(),
-            ClientBody::Query { body, .. } => body.len(),
-            _ => 0,
+            ClientBody::Query { method, body, .. } => method.len() + body.len(),
+            ClientBody::Datagram(body) => body.len(),
+            ClientBody::Resume | ClientBody::Ack => 0,
         };
         if self.held.len() < MAX_HELD && self.held_bytes + size <= MAX_HELD_BYTES {
             self.held_bytes += size;
@@ -168,6 +175,10 @@ impl Server {
                 self.send(cx, parts, key, ServerBody::Ack);
             }
             self.log_ack(parts, key);
+            if parts.instance.machine().session(&key).is_none() {
+                // Closed by the service and acknowledged.
+                self.attached.remove(&key);
+            }
         }
         for (key, reason) in gone {
             self.send(cx, parts, key, ServerBody::Gone { reason: reason.to_owned() });
@@ -270,6 +281,12 @@ impl Server {
                 self.send(cx, parts, key, ServerBody::Gone { reason });
                 self.attached.remove(&key);
             }
+            return;
+        }
+        // What a module cannot follow stays with its consumers: they send it again.
+        if parts.instance.backlog_bytes() + input.size() > MAX_BACKLOG_BYTES
+            || parts.instance.backlog() >= MAX_BACKLOG
+        {
             return;
         }
         let ack = attached.acked;
