@@ -28,6 +28,13 @@ impl Node {
     pub(crate) fn on_client_frame(&mut self, from: PeerId, frame: ClientFrame) {
         let service = frame.service;
         if let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.instance.is_some()) {
+            let known = hosted.package.and_then(|package| self.packages.get(&package));
+            if !known.is_none_or(|known| known.package.permits_access(&from)) {
+                let authority = (hosted.group.epoch(), hosted.group.term());
+                let body = ServerBody::Gone { reason: "the service does not permit this consumer".to_owned() };
+                post(&mut self.cx, &mut self.net, service, (from, frame.session), authority, 0, body);
+                return;
+            }
             hosted.handle_client(&mut self.cx, &mut self.net, from, frame);
             self.dirty.insert(service);
             return;

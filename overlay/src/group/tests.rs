@@ -115,7 +115,7 @@ impl World {
     }
 
     /// A message as T would send it to S.
-    fn from_t(&self, kind: MessageType) -> Message {
+    fn of_t(&self, kind: MessageType) -> Message {
         let mut message = Message::default();
         message.set_msg_type(kind);
         message.from = self.id(T);
@@ -184,15 +184,15 @@ fn forged_messages_are_refused_by_name() {
     let mut world = World::widened(&[b"a"]);
     let last = world.group(S).committed();
 
-    let mut message = world.from_t(MessageType::MsgAppendResponse);
+    let mut message = world.of_t(MessageType::MsgAppendResponse);
     message.index = last + 1;
     assert_eq!(world.refused(S, T, &message), GuardError::Index);
 
-    let mut message = world.from_t(MessageType::MsgHeartbeat);
+    let mut message = world.of_t(MessageType::MsgHeartbeat);
     message.commit = 1 << 40;
     assert_eq!(world.refused(S, T, &message), GuardError::Index);
 
-    let mut message = world.from_t(MessageType::MsgRequestVote);
+    let mut message = world.of_t(MessageType::MsgRequestVote);
     message.term = u64::MAX;
     assert_eq!(world.refused(S, T, &message), GuardError::Term);
     message.term = 0;
@@ -206,18 +206,18 @@ fn forged_messages_are_refused_by_name() {
         MessageType::MsgTransferLeader,
         MessageType::MsgUnreachable,
     ] {
-        let message = world.from_t(kind);
+        let message = world.of_t(kind);
         assert_eq!(world.refused(S, T, &message), GuardError::Kind(kind as i32));
     }
 
-    let mut message = world.from_t(MessageType::MsgHeartbeatResponse);
-    message.snapshot = Some(Snapshot { data: vec![1].into(), ..Default::default() });
+    let mut message = world.of_t(MessageType::MsgHeartbeatResponse);
+    message.snapshot = Some(Snapshot { data: vec![1], ..Default::default() });
     assert_eq!(world.refused(S, T, &message), GuardError::Kind(MessageType::MsgSnapshot as i32));
 
-    let message = world.from_t(MessageType::MsgTimeoutNow);
+    let message = world.of_t(MessageType::MsgTimeoutNow);
     assert_eq!(world.refused(S, T, &message), GuardError::NotLeader);
 
-    let message = world.from_t(MessageType::MsgHeartbeatResponse);
+    let message = world.of_t(MessageType::MsgHeartbeatResponse);
     assert_eq!(world.refused(S, OUTSIDER, &message), GuardError::NotMember);
     assert_eq!(world.refused(S, W, &message), GuardError::Stale);
     assert_eq!(world.group(S).handle_message(T, &[0xff; 9]), Err(GuardError::Malformed));
@@ -252,7 +252,7 @@ fn entries_that_contradict_what_is_committed_are_refused() {
 #[test]
 fn an_append_beyond_the_log_is_refused() {
     let mut world = World::widened(&[b"a"]);
-    let mut message = world.from_t(MessageType::MsgAppend);
+    let mut message = world.of_t(MessageType::MsgAppend);
     message.term += 1;
     message.index = world.group(S).committed() + 5;
     message.commit = message.index;
@@ -274,7 +274,7 @@ fn an_append_of_a_term_before_the_commit_is_refused() {
     world.run(2);
     let committed = world.group(S).committed();
     world.group(S).compact(committed);
-    let mut message = world.from_t(MessageType::MsgAppend);
+    let mut message = world.of_t(MessageType::MsgAppend);
     (message.index, message.log_term) = (committed + 1, 1);
     assert_eq!(world.refused(S, T, &message), GuardError::Conflict);
 }
