@@ -61,6 +61,11 @@ impl Package {
         format!("{}@{}", self.manifest.name, self.publisher)
     }
 
+    /// May `peer` open sessions with the service? Its publisher always may.
+    pub fn permits_access(&self, peer: &PeerId) -> bool {
+        self.manifest.access.permits(peer, &self.publisher)
+    }
+
     /// Bytes of the module and all UI files.
     pub fn size(&self) -> u64 {
         self.files.values().fold(self.module.size, |sum, file| sum.saturating_add(file.size))
