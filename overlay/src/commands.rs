@@ -433,7 +433,11 @@ impl Node {
         let manifest = Manifest::parse_author(json).map_err(|error| invalid(error.to_string()))?;
         Self::check_state_kind(manifest.state)?;
         if module.len() as u64 > manifest::MAX_MODULE {
-            return Err(invalid(format!("the module has {} bytes, more than 32 MiB", module.len())));
+            return Err(invalid(format!(
+                "the module has {} bytes, more than {}",
+                module.len(),
+                manifest::MAX_MODULE
+            )));
         }
         let files = ui.iter().map(|(path, bytes)| (path.clone(), manifest::file_ref(bytes))).collect();
         let signed = manifest::sign(&manifest, manifest::file_ref(module), files, &self.secret);

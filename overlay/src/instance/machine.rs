@@ -28,6 +28,8 @@ pub const MAX_OUTBOX_BYTES: usize = 1024 * 1024;
 pub const MAX_SESSIONS: usize = 4096;
 /// Timers of one service; further ones are dropped.
 pub const MAX_TIMERS: usize = 1024;
+/// The shortest timer in ms: a module that re-arms at once must leave its host time for others.
+pub const MIN_TIMER_MS: u64 = 10;
 /// Rooms that one session may be in.
 pub const MAX_ROOMS_PER_SESSION: usize = 64;
 
@@ -457,7 +459,7 @@ impl Machine {
             Effect::Timer { id, ms } => {
                 self.timers.remove(&id);
                 if let (Ok(ms), true) = (u64::try_from(ms), self.timers.len() < MAX_TIMERS) {
-                    self.timers.insert(id, Time(self.now.0.saturating_add(ms)));
+                    self.timers.insert(id, Time(self.now.0.saturating_add(ms.max(MIN_TIMER_MS))));
                 }
             }
             // A module that calls in answer to each answer would never finish its entry.

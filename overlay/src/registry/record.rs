@@ -301,6 +301,13 @@ impl Validated {
         if created > now + SKEW || sequence > (now + SKEW).0 {
             return Err(RecordError::Future);
         }
+        if let Validated::Host(host) = self {
+            // Epochs are 1, or the second in which a service was founded anew, and rise by at most 2 at once: a bound
+            // keeps a liar from an authority that nobody can outrank.
+            if host.epoch > (now + SKEW).0 / 1000 {
+                return Err(RecordError::Future);
+            }
+        }
         if expires < created || expires.since(created) > lifetime {
             return Err(RecordError::Lifetime);
         }

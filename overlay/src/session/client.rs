@@ -256,6 +256,10 @@ impl ClientSession {
             }
             _ => {}
         }
+        // H1: in one authority only one peer serves, and this session has met it.
+        if from != self.server && (frame.epoch, frame.term) == (self.epoch, self.term) {
+            return;
+        }
         self.adopt(now, from, (frame.epoch, frame.term), out);
         self.trim(now, frame.ack);
         match frame.body {
@@ -400,7 +404,10 @@ impl ClientSession {
                 out.push(Action::Answer(request, Err(Error::Refused(reason))));
                 out.push(Action::Ended);
             }
-            _ if self.stateless => self.renew(now, out),
+            // Refused before it was open: trying again at once would go on for ever.
+            _ if self.stateless && self.unacked.front().is_none_or(|(seq, _)| *seq > 1) => {
+                self.renew(now, out)
+            }
             _ => self.fail(&reason, out),
         }
     }

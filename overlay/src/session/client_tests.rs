@@ -162,3 +162,24 @@ fn nobody_answering_is_no_server() {
     session.handle_timeout(NOW + Millis(5_000), &mut out);
     assert_eq!(out, [Action::Answer(REQUEST, Err(Error::NoServer("s@p".into()))), Action::Ended]);
 }
+
+#[test]
+fn nobody_else_serves_in_an_authority_that_is_known() {
+    let mut session = open(false);
+    session.on_hosts(&[STRANGER]);
+    let mut out = Vec::new();
+    session.handle_frame(NOW, STRANGER, message(3, 1), &mut out);
+    assert_eq!(out, []);
+    assert_eq!(session.authority(), (S, 1, 3));
+}
+
+#[test]
+fn a_stateless_service_that_refuses_to_open_is_not_asked_for_ever() {
+    let mut session = open(true);
+    let mut out = Vec::new();
+    session.handle_frame(NOW, S, frame(3, 1, ServerBody::Gone { reason: "full".into() }), &mut out);
+    assert_eq!(out, [Action::Send(S, input(1, SessionInput::Open))]);
+    out.clear();
+    session.handle_frame(NOW, S, frame(3, 0, ServerBody::Gone { reason: "full".into() }), &mut out);
+    assert_eq!(out.last(), Some(&Action::Ended));
+}
