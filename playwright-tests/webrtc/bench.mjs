@@ -38,7 +38,8 @@ async function peers(kind) {
 
 async function connected(kind) {
   const { a, b, address } = await peers(kind);
-  await a.dial(address);
+  // js-libp2p fails one dial of itself in ten.
+  await a.dial(address).catch(() => a.dial(address));
   await until(async () => (await a.paths(b.id)).join() === "WebRtc" || kind === "js", "only a direct connection");
   return { a, b };
 }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { buildPages } from "./lib/build.mjs";
-import { openBrowser, serve, sleep, startRelay, until } from "./lib/tabs.mjs";
+import { openBrowser, serve, sleep, startRelay, until, within } from "./lib/tabs.mjs";
 
 const MIB = 1 << 20;
 let server;
@@ -38,6 +38,12 @@ const onlyDirect = (from, to) =>
   until(async () => (await from.paths(to.id)).join() === "WebRtc", `${from.kind}: only a direct connection`);
 
 const limit = { timeout: 60_000 };
+
+/** Adds to an error what both ends have seen. */
+async function explain(error, a, b) {
+  const seen = async (tab) => [`${tab.id}: ${tab.errors.join("; ")}`, ...(await tab.events()).slice(-25)].join("\n  ");
+  throw new Error(`${error.message}\n${await seen(a)}\n${await seen(b)}`);
+}
 
 for (const [from, to] of [["rust", "rust"], ["rust", "js"], ["js", "rust"]]) {
   test(`${from} dials ${to}: echo, 4 MiB both ways, and on without the relay`, limit, async () => {
@@ -78,11 +84,9 @@ test("simultaneous dials: both succeed, one connection lingers", { timeout: 120_
     const ahead = Math.floor(i / 2) * 40;
     const [first, second] = i % 2 ? [a.dial(addressB), sleep(ahead).then(() => b.dial(addressA))]
       : [b.dial(addressA), sleep(ahead).then(() => a.dial(addressB))];
-    await Promise.all([first, second]);
-    await Promise.all([onlyDirect(a, b), onlyDirect(b, a)]).catch(async (error) => {
-      const events = async (tab) => (await tab.events()).slice(-25).join("\n  ");
-      throw new Error(`${error.message} (try ${i})\n${a.id}\n  ${await events(a)}\n${b.id}\n  ${await events(b)}`);
-    });
+    await within(Promise.all([first, second]), 30_000, "both dials end")
+      .then(() => Promise.all([onlyDirect(a, b), onlyDirect(b, a)]))
+      .catch((error) => explain(error, a, b));
     await sleep(300);
     assert.deepEqual([await a.paths(b.id), await b.paths(a.id)], [["WebRtc"], ["WebRtc"]]);
     assert.ok(await a.echoes(b.id, 1000));

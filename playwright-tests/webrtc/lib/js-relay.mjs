@@ -1,4 +1,4 @@
-// A circuit relay of js-libp2p, for the transport's own tests: a process that prints its address and runs until killed.
+// A circuit relay of js-libp2p, for the transport's own tests: a process that prints its address and runs until killed, or until whoever started it is gone.
 
 import { noise } from "@chainsafe/libp2p-noise";
 import { yamux } from "@chainsafe/libp2p-yamux";
@@ -31,3 +31,4 @@ const node = await createLibp2p({
   },
 });
 console.log(node.getMultiaddrs()[0].toString());
+process.stdin.on("end", () => process.exit(0)).resume();

@@ -29,7 +29,7 @@ export async function serve() {
 /** A relay of js-libp2p: the transport's tests need nothing of this project but the transport. */
 export async function startRelay() {
   const script = fileURLToPath(new URL("js-relay.mjs", import.meta.url));
-  const child = spawn(process.execPath, [script], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [script], { stdio: ["pipe", "pipe", "inherit"] });
   const [address] = await once(createInterface({ input: child.stdout }), "line");
   const kill = async () => {
     if (child.exitCode === null && child.signalCode === null) {
@@ -111,6 +111,15 @@ export async function until(condition, what, ms = 10_000) {
     if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** The promise's result, or an error after `ms`. */
+export async function within(promise, ms, what) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
