@@ -38,10 +38,13 @@ pub fn build(kind: web::Kind) -> Result<PathBuf> {
         build.arg("--release");
     }
     run(&mut build)?;
-    Ok(root()
-        .join("target")
-        .join(if kind == web::Kind::Release { "release" } else { "debug" })
-        .join("tabfarm-relay"))
+    Ok(path(kind))
+}
+
+/// Where cargo puts the relay.
+pub fn path(kind: web::Kind) -> PathBuf {
+    let profile = if kind == web::Kind::Release { "release" } else { "debug" };
+    root().join("target").join(profile).join("tabfarm-relay")
 }
 
 /// One binary with the app in it.
