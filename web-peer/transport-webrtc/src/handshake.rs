@@ -116,7 +116,7 @@ async fn connected(signals: &mut Signals, rtc: &mut impl Rtc, open: &mut bool) -
             }
             Next::Signal(_) => return Err(Error::Protocol("a second session description")),
             // The peer may be done already; what it sent so far has to do.
-            Next::Ended => signals.ended = true,
+            Next::Ended => {}
             Next::InitOpen => *open = true,
             Next::Connected => return Ok(()),
         }
@@ -201,12 +201,16 @@ impl Signals {
             }
             if let Poll::Ready(Err(error)) = flushed {
                 tracing::debug!(%error, "the signalling stream broke");
+                self.ended = true;
                 return Poll::Ready(Ok(Next::Ended));
             }
             return match self.wire.poll_next(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Ok(Some(signal))) => Poll::Ready(Ok(Next::Signal(signal))),
-                Poll::Ready(Ok(None) | Err(crate::SignalError::Io(_))) => Poll::Ready(Ok(Next::Ended)),
+                Poll::Ready(Ok(None) | Err(crate::SignalError::Io(_))) => {
+                    self.ended = true;
+                    Poll::Ready(Ok(Next::Ended))
+                }
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
             };
         })

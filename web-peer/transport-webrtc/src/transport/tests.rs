@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     io,
     sync::{Mutex, MutexGuard},
@@ -35,6 +36,14 @@ struct Fake(Arc<Mutex<u64>>);
 struct FakePeer {
     id: Arc<Mutex<u64>>,
     events: Arc<Mutex<VecDeque<RtcEvent>>>,
+    /// The first channel opens some turns after the connection is up.
+    opens_at: usize,
+    polls: usize,
+}
+
+std::thread_local! {
+    /// How often a test has polled.
+    static TURN: Cell<usize> = const { Cell::new(0) };
 }
 
 #[derive(Debug, PartialEq)]
@@ -47,7 +56,7 @@ impl Backend for Fake {
     fn peer(&self, _: &Config) -> Result<FakePeer, RtcError> {
         let mut next = self.0.lock().unwrap();
         *next += 1;
-        Ok(FakePeer { id: Arc::new(Mutex::new(*next)), events: Arc::default() })
+        Ok(FakePeer { id: Arc::new(Mutex::new(*next)), events: Arc::default(), opens_at: 0, polls: 0 })
     }
 }
 
@@ -74,7 +83,16 @@ impl Rtc for FakePeer {
     fn add_candidate(&mut self, _: &str) {}
 
     fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<RtcEvent> {
-        self.events.lock().unwrap().pop_front().map_or(Poll::Pending, Poll::Ready)
+        self.polls += 1;
+        assert!(self.polls < 100_000, "spins");
+        if TURN.get() < self.opens_at {
+            return Poll::Pending;
+        }
+        let event = self.events.lock().unwrap().pop_front();
+        if event == Some(RtcEvent::Connected) {
+            self.opens_at = TURN.get() + 20;
+        }
+        event.map_or(Poll::Pending, Poll::Ready)
     }
 
     fn into_connection(self, _: BoxFuture<'static, ()>) -> FakeConnection {
@@ -198,6 +216,7 @@ struct Node {
 
 impl Node {
     fn poll(&mut self, cx: &mut Context<'_>) {
+        TURN.set(TURN.get() + 1);
         while let Poll::Ready(event) = Pin::new(&mut self.transport).poll(cx) {
             self.upgrades.push(event.into_incoming().unwrap().0);
         }
