@@ -11,7 +11,9 @@ const HZ = 50;
 /** Longer than killing a process takes. */
 const HOLD_MS = 300;
 
-for (const step of ["offer", "seed", "join", "warm", "take-over", "release"]) {
+// Not at "release": by then the target may lead alone, and a `single` service dies with its only host (the simulator
+// covers that step, with the rule that tells a lost host from a lost state).
+for (const step of ["offer", "seed", "join", "warm", "take-over"]) {
   test(`the target's browser is killed at the handover's step ${step}: the calls go on`, () =>
     inWorld(async (world) => {
       const relay = await world.relay();
