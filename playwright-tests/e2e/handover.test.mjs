@@ -85,6 +85,9 @@ test("a call from a second browser process, by WebRTC, to a service that a volun
     const publisher = await joinPage(await world.page(one, "publisher"), relay);
     const service = await publish(publisher, "kv");
     const host = await volunteer(world, two, relay, "volunteer");
+    // As a person would: host what the catalogue shows as served, by a peer that is met.
+    await soon(host, async () => (await peer.find({ name: "kv" }))[0]?.hosts.length > 0);
+    await soon(host, (id) => peer.status().peers.some((each) => each.id === id), publisher.id);
     await host.evaluate((service) => peer.host(service), service);
     const caller = await joinPage(await world.page(two, "caller"), relay);
     const answer = await caller.evaluate(async (service) => {
