@@ -13,14 +13,16 @@ use libp2p::Multiaddr;
 use overlay::io::{Answer, Command, Query};
 use serde_json::json;
 
-use crate::node::Handle;
+use crate::http::Counts;
+use crate::node::{Facts, Handle};
 use crate::problem::Problem;
 
 /// Bytes of one search term.
 const MAX_TERM: usize = 256;
 
-/// The routes.
-pub fn routes(node: Handle) -> Router {
+/// The routes; `http` tells who is connected to the server.
+pub fn routes(node: Handle, http: impl Fn() -> Counts + Clone + Send + Sync + 'static) -> Router {
+    let metrics = move |State(node): State<Handle>| async move { metrics(&node.facts(), http()) };
     Router::new()
         .route("/api/node", get(node_info))
         .route("/api/services", get(services))
@@ -66,17 +68,19 @@ async fn health(State(node): State<Handle>) -> impl IntoResponse {
     Json(json!({ "status": "ok", "peers": node.facts().peers }))
 }
 
-async fn metrics(State(node): State<Handle>) -> impl IntoResponse {
-    let facts = node.facts();
-    let gauges = [
-        ("tabfarm_relay_peers", "Connected peers.", facts.peers),
-        ("tabfarm_relay_reservations", "Reservations held by tabs.", facts.reservations),
-        ("tabfarm_relay_circuits", "Open circuits.", facts.circuits),
+fn metrics(facts: &Facts, http: Counts) -> impl IntoResponse {
+    let metrics = [
+        ("tabfarm_relay_peers", "gauge", "Connected peers.", facts.peers as u64),
+        ("tabfarm_relay_reservations", "gauge", "Reservations held by tabs.", facts.reservations as u64),
+        ("tabfarm_relay_circuits", "gauge", "Open circuits.", facts.circuits as u64),
+        ("tabfarm_relay_http_connections", "gauge", "Open HTTP connections.", http.open as u64),
+        ("tabfarm_relay_http_refused_total", "counter", "HTTP connections refused.", http.refused),
+        ("tabfarm_relay_http_evicted_total", "counter", "HTTP connections closed for others.", http.evicted),
     ];
     let mut out = String::new();
-    for (name, help, value) in gauges {
+    for (name, kind, help, value) in metrics {
         // Writing to a string does not fail.
-        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out)
 }

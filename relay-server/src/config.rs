@@ -9,6 +9,11 @@ use clap::Parser;
 use libp2p::Multiaddr;
 use serde::Deserialize;
 
+use crate::http;
+
+/// The most HTTP connections that can be asked for: more sockets than one address has ports.
+const MAX_HTTP: usize = 65_536;
+
 /// Runs a relay of Tabfarm: tabs meet through it, it keeps records of services for them, and it serves the app.
 #[derive(Clone, Debug, Default, Parser, Deserialize)]
 #[command(name = "tabfarm-relay", version)]
@@ -60,6 +65,12 @@ pub struct Options {
     /// Peers that may be connected [default: 12000]
     #[arg(long, value_name = "N", env = "TABFARM_MAX_CONNECTIONS")]
     pub max_connections: Option<u32>,
+    /// HTTP connections at a time [default: 2048]
+    #[arg(long, value_name = "N", env = "TABFARM_MAX_HTTP")]
+    pub max_http: Option<usize>,
+    /// HTTP connections of one IP address at a time; behind a proxy, as many as --max-http [default: 1024]
+    #[arg(long, value_name = "N", env = "TABFARM_HTTP_PER_IP")]
+    pub http_per_ip: Option<usize>,
 }
 
 /// The settings in force.
@@ -83,6 +94,8 @@ pub struct Config {
     pub name: String,
     /// What tabs may use.
     pub limits: Limits,
+    /// What clients of the HTTP server may use.
+    pub http_limits: http::Limits,
 }
 
 /// What tabs may use of a relay.
@@ -123,6 +136,7 @@ impl Options {
             None => Options::default(),
         };
         let limits = Limits::default();
+        let http_limits = http::Limits::default();
         let http = self.http.or(file.http).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
         let mut listen = or(self.listen, file.listen);
         if listen.is_empty() {
@@ -151,6 +165,11 @@ impl Options {
                     .map_or(limits.circuit_time, Duration::from_secs),
                 connections: self.max_connections.or(file.max_connections).unwrap_or(limits.connections),
             },
+            http_limits: http::Limits {
+                connections: self.max_http.or(file.max_http).unwrap_or(http_limits.connections),
+                per_address: self.http_per_ip.or(file.http_per_ip).unwrap_or(http_limits.per_address),
+                ..http_limits
+            },
         };
         config.check()?;
         Ok(config)
@@ -174,6 +193,12 @@ impl Config {
             "circuits last too long"
         );
         anyhow::ensure!(self.limits.reservations_per_ip > 0, "--reservations-per-ip must not be 0");
+        let http = self.http_limits;
+        anyhow::ensure!(
+            http.connections > 0 && http.per_address > 0,
+            "--max-http, --http-per-ip: must not be 0"
+        );
+        anyhow::ensure!(http.connections <= MAX_HTTP, "--max-http must not exceed {MAX_HTTP}");
         Ok(())
     }
 }

@@ -1,47 +1,113 @@
 //! The HTTP server: an accept loop with limits, and the routes.
+//!
+//! What a client can hold, and for how long: a connection that asks nothing, or not all of its request, for
+//! [`Limits::head`]; an answer that it does not read for [`Limits::stall`]; one that it reads slowly for
+//! [`Limits::answer`]. Of what the app's files are made is shared by all who ask for them; a client's own share are
+//! buffers of some tens of kilobytes. How many connections there are is bounded, in total and per address; who has to
+//! go when there are more is decided in `connections`.
 
+mod connections;
+mod paced;
+
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::Router;
+use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::{service_fn, Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{watch, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
+pub use self::connections::Counts;
+use self::connections::{Answering, Connections, Seat};
+use self::paced::{Pace, Paced};
 use crate::{api, node, web};
 
-/// Connections at a time; more wait in the system's backlog.
-const MAX_CONNECTIONS: usize = 2_048;
-/// A request's head must come within this time.
-const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.
 const MAX_HEADER: usize = 16 * 1024;
+/// Bytes of an answer that the system takes over before the client asks for more.
+const MAX_UNSENT: u32 = 128 * 1024;
+/// Connections that have lost their places and are being closed; beyond that nobody is accepted.
+const MAX_CLOSING: usize = 64;
 /// A pause after the system refused a connection, which it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// For a client that finds everybody else being answered.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\nconnection: close\r\n\
+    content-type: application/problem+json\r\ncontent-length: 105\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Busy\",\"status\":503,\"detail\":\"too many connections; try again in a moment\"}";
+
+/// What clients may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Connections of one address at a time.
+    pub per_address: usize,
+    /// From the end of an answer, or the start of a connection, until a request's head is there.
+    pub head: Duration,
+    /// Without one byte of an answer being read.
+    pub stall: Duration,
+    /// From the first byte of an answer that had to wait until all are read.
+    pub answer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // At some 20 KiB each.
+            connections: 2_048,
+            // A school has one address, and a tab keeps up to six connections for some seconds.
+            per_address: 1_024,
+            head: Duration::from_secs(10),
+            stall: Duration::from_secs(15),
+            // The app's first view over 16 kbit/s.
+            answer: Duration::from_secs(300),
+        }
+    }
+}
 
 /// A running server.
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    connections: Connections,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Server {
     /// Listens on `address` and serves.
-    pub async fn start(address: SocketAddr, node: node::Handle, files: web::Files) -> anyhow::Result<Server> {
+    pub async fn start(
+        address: SocketAddr,
+        limits: Limits,
+        node: node::Handle,
+        files: web::Files,
+    ) -> anyhow::Result<Server> {
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("cannot serve HTTP on {address}"))?;
         let address = listener.local_addr()?;
-        let router = api::routes(node).merge(web::routes(files));
+        let connections = Connections::new(limits.connections, limits.per_address);
+        let counted = connections.clone();
+        let router = api::routes(node, move || counted.counts()).merge(web::routes(files));
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, router, stopped));
-        Ok(Server { address, stop, task })
+        let task = tokio::spawn(accept(listener, limits, connections.clone(), router, stopped));
+        Ok(Server { address, connections, stop, task })
+    }
+
+    /// Who is connected.
+    pub fn counts(&self) -> Counts {
+        self.connections.counts()
     }
 
     /// Accepts nothing more, answers what is under way, and ends.
@@ -53,11 +119,17 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
+async fn accept(
+    listener: TcpListener,
+    limits: Limits,
+    connections: Connections,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let room = Arc::new(Semaphore::new(limits.connections + MAX_CLOSING));
+    let mut tasks = JoinSet::new();
     loop {
-        while connections.try_join_next().is_some() {}
+        while tasks.try_join_next().is_some() {}
         let next = async {
             // The semaphore is never closed.
             let permit = room.clone().acquire_owned().await.ok();
@@ -65,36 +137,98 @@ async fn accept(listener: TcpListener, router: Router, mut stop: watch::Receiver
         };
         tokio::select! {
             (permit, accepted) = next => match accepted {
-                Ok((stream, _)) => {
-                    let connection = serve(stream, router.clone(), stop.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
-                }
+                Ok((stream, client)) => match connections.admit(client.ip()) {
+                    Some(seat) => {
+                        let connection = serve(stream, seat, limits, router.clone(), stop.clone());
+                        tasks.spawn(async move {
+                            connection.await;
+                            drop(permit);
+                        });
+                    }
+                    // What the system does not take at once is not worth waiting for.
+                    None => drop(stream.try_write(BUSY)),
+                },
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
             _ = stop.changed() => break,
         }
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    while tasks.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
-    // Only a hint to the system.
+async fn serve(
+    stream: TcpStream,
+    seat: Seat,
+    limits: Limits,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    // Only hints to the system.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
+    let pace = Pace { stall: limits.stall, answer: limits.answer };
+    let stream = Paced::new(stream, pace, seat.activity.clone());
+    let router = TowerToHyperService::new(router);
+    let activity = seat.activity.clone();
+    let answer = service_fn(move |request| {
+        let answering = activity.answer();
+        let response = router.call(request);
+        async move {
+            let response = response.await?;
+            Ok::<_, Infallible>(response.map(|body| Counted { body, _answering: answering }))
+        }
+    });
     let connection = http1::Builder::new()
-        // Without a timer hyper's time-out does nothing.
+        // Without a timer hyper's time-out does nothing. It also counts while a connection asks nothing.
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME)
+        .header_read_timeout(limits.head)
         .max_buf_size(MAX_HEADER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // However a client's connection ends, it concerns that client alone.
         _ = connection.as_mut() => return,
+        () = seat.evicted() => return,
         _ = stop.changed() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+}
+
+/// A body whose request is being answered until it is sent.
+struct Counted {
+    body: Body,
+    _answering: Answering,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    #[test]
+    fn the_answer_to_those_who_are_turned_away_is_whole() {
+        let text = std::str::from_utf8(super::BUSY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap()["status"], 503);
+    }
 }

@@ -51,7 +51,7 @@ impl Relay {
         let (stop_node, stopped) = oneshot::channel();
         let (node, node_task) = node::start(config, stopped).await?;
         let files = web::Files::load(config.web.as_deref());
-        let server = http::Server::start(config.http, node.clone(), files).await?;
+        let server = http::Server::start(config.http, config.http_limits, node.clone(), files).await?;
         let facts = node.facts();
         let addresses = [facts.announced, facts.listening].concat();
         Ok(Relay { http: server.address, node, addresses, server, stop_node, node_task })
@@ -68,6 +68,11 @@ impl Relay {
         };
         // Late: whatever is left is cut.
         let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
+    }
+
+    /// Who is connected by HTTP.
+    pub fn http_counts(&self) -> http::Counts {
+        self.server.counts()
     }
 
     /// The line that `--json` prints.

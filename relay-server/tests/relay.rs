@@ -37,6 +37,7 @@ async fn relay(web: &Path) -> Relay {
         json: true,
         name: "test".into(),
         limits: Limits::default(),
+        http_limits: relay_server::http::Limits::default(),
     };
     Relay::start(&config).await.unwrap()
 }
