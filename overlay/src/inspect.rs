@@ -84,6 +84,11 @@ pub enum InspectError {
 
 /// May a host take a module with this report under this manifest? Names the first finding.
 pub fn inspect(report: &ModuleReport, manifest: &Manifest) -> Result<(), InspectError> {
+    inspect_within(report, limits(manifest).memory_pages)
+}
+
+/// As [`inspect`], for a host that was told the manifest's limit of memory alone.
+pub fn inspect_within(report: &ModuleReport, limit: u32) -> Result<(), InspectError> {
     if report.size > abi::MAX_MODULE as u64 {
         return Err(InspectError::Size { size: report.size, limit: abi::MAX_MODULE as u64 });
     }
@@ -98,7 +103,6 @@ pub fn inspect(report: &ModuleReport, manifest: &Manifest) -> Result<(), Inspect
     if let Some(name) = report.exports.iter().find(|name| name.starts_with(RESERVED)) {
         return Err(InspectError::ReservedExport(shorten(name)));
     }
-    let limit = limits(manifest).memory_pages;
     if report.memory_min > limit {
         return Err(InspectError::Memory { pages: report.memory_min, limit });
     }

@@ -31,10 +31,11 @@ const COMPRESSED_AT_ONCE: usize = 64 * 1024;
 /// A missing file makes the directory be read again, at most once in this time: a build may still be running.
 const RESCAN: Duration = Duration::from_secs(1);
 
-/// The app: it may talk to relays, run wasm and its own workers, and frame the sandbox; no foreign script. Styles may be
-/// inline because CodeMirror writes them.
-const APP_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{hashes}; worker-src 'self' blob:; \
-    connect-src 'self' ws: wss:; frame-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+/// The app: it may talk to relays, run wasm and its own workers, and frame the sandbox; no foreign script, no
+/// inline style.
+const APP_POLICY: &str =
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{hashes}; worker-src 'self' blob:; \
+    connect-src 'self' ws: wss:; frame-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
     media-src 'self' blob: mediastream:; font-src 'self' data:; object-src 'none'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'self'";
 /// The frame that holds services' workers: an origin of its own, no network.

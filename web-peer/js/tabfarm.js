@@ -37,15 +37,8 @@ export class Peer extends EventTarget {
 
   static async join(options = {}) {
     const { relays, store = 'indexeddb', iceServers = [], name = '', timeoutMs = JOIN_TIME } = options;
-    const wasm = init({ module_or_path: new URL('./peer/web_peer_bg.wasm', import.meta.url) });
-    const [addresses, key] = await Promise.all([addressesOf(relays), identity(store), wasm]);
-    let peer;
-    try {
-      peer = new Peer(key, name, iceServers);
-    } catch (error) {
-      key.release();
-      throw new TabfarmError('refused', error.message);
-    }
+    const [addresses, key] = await Promise.all([addressesOf(relays), identity(store), load()]);
+    const peer = Peer.#start(key, name, iceServers);
     const usable = addresses.filter((address) => peer.#raw.relay(address));
     if (usable.length === 0) {
       peer.#close();
@@ -58,6 +51,20 @@ export class Peer extends EventTarget {
       throw error;
     }
     return peer;
+  }
+
+  static async alone() {
+    const [key] = await Promise.all([identity('memory'), load()]);
+    return Peer.#start(key, '', []);
+  }
+
+  static #start(key, name, iceServers) {
+    try {
+      return new Peer(key, name, iceServers);
+    } catch (error) {
+      key.release();
+      throw new TabfarmError('refused', error.message);
+    }
   }
 
   /** Use `Peer.join`. */
@@ -333,6 +340,11 @@ export class Session extends EventTarget {
       this.dispatchEvent(new CustomEvent('error', { detail: { code, message } }));
     });
   }
+}
+
+/** The wasm behind a peer, loaded once. */
+function load() {
+  return init({ module_or_path: new URL('./peer/web_peer_bg.wasm', import.meta.url) });
 }
 
 /** Bytes, or text as UTF-8. */

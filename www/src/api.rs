@@ -14,6 +14,8 @@ extern "C" {
 
     #[wasm_bindgen(static_method_of = Peer, catch, js_name = join)]
     async fn join_js(options: &Object) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(static_method_of = Peer, catch, js_name = alone)]
+    async fn alone_js() -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, getter)]
     pub fn id(this: &Peer) -> String;
     #[wasm_bindgen(method, catch)]
@@ -34,6 +36,8 @@ extern "C" {
     pub async fn handover(this: &Peer, service: &str, to: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = drop)]
     pub async fn drop_service(this: &Peer, service: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn leave(this: &Peer) -> Result<JsValue, JsValue>;
 
     /// A consumer's connection to a service.
     #[wasm_bindgen(extends = web_sys::EventTarget)]
@@ -61,6 +65,11 @@ impl Peer {
             set(&options, "relays", &relays.iter().map(|each| JsValue::from_str(each)).collect::<Array>());
         }
         Peer::join_js(&options).await.map(JsCast::unchecked_into)
+    }
+
+    /// A peer without a network, for trying a service in this tab alone.
+    pub async fn alone() -> Result<Peer, JsValue> {
+        Peer::alone_js().await.map(JsCast::unchecked_into)
     }
 
     /// Opens a session.

@@ -10,7 +10,7 @@ use crate::parts::{icon, mark, Problem};
 use crate::services::ServicesView;
 use crate::settings::{secure, SettingsView};
 use crate::state::{Action, Join, Notice, State, View};
-use crate::volunteer::VolunteerView;
+use crate::volunteer::{was_on, VolunteerView};
 use crate::words::plural;
 
 /// The whole app.
@@ -19,13 +19,15 @@ pub fn App() -> Html {
     let state = use_reducer(State::default);
     use_peer(&state);
     use_address(state.dispatcher());
+    let volunteered = *use_memo((), |()| was_on());
     let panel = |view: View, body: fn(&UseReducerHandle<State>) -> Html| {
         // A view stays mounted once shown, so that an open session, a frame or an editor survives a look elsewhere.
         let shown = state.view == view;
+        let mounted = state.visited.contains(&view) || (view == View::Volunteer && volunteered);
         html! {
             <section id={format!("panel-{}", view.slug())} role="tabpanel" aria-labelledby={format!("tab-{}", view.slug())}
                 hidden={!shown} tabindex="-1" key={view.slug()}>
-                if state.visited.contains(&view) { { body(&state) } }
+                if mounted { { body(&state) } }
             </section>
         }
     };

@@ -6,15 +6,18 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlInputElement, HtmlTextAreaElement};
 use yew::prelude::*;
 
-use crate::api::Session;
-use crate::model::{text, Method};
+use crate::api::{Peer, Session};
+use crate::model::{text, Method, Status};
 use crate::session::{readable, Change, Life, Line, LineKind};
-use crate::words::{clock, explain, millis};
+use crate::words::{clock, count, explain, millis};
 
 #[derive(Properties, PartialEq)]
 pub struct Props {
     pub session: Session,
     pub life: UseReducerHandle<Life>,
+    /// The peer that runs the service on trial and nothing else: each call then shows the gas that it took.
+    #[prop_or_default]
+    pub meter: Option<Peer>,
 }
 
 /// The UI.
@@ -27,10 +30,10 @@ pub fn DefaultUi(props: &Props) -> Html {
             <section class="stack" aria-label="Methods">
                 <h2>{ "Methods" }</h2>
                 if methods.is_empty() {
-                    <FreeForm session={props.session.clone()} {problem} />
+                    <FreeForm session={props.session.clone()} {problem} meter={props.meter.clone()} />
                 }
                 { for methods.iter().map(|method| html! {
-                    <MethodForm key={method.name.clone()} method={method.clone()} session={props.session.clone()} />
+                    <MethodForm key={method.name.clone()} method={method.clone()} session={props.session.clone()} meter={props.meter.clone()} />
                 }) }
             </section>
             <section class="stack" aria-label="Messages">
@@ -47,6 +50,7 @@ struct FreeProps {
     session: Session,
     /// Why the methods are not known.
     problem: Option<String>,
+    meter: Option<Peer>,
 }
 
 /// The manifest names no method: the person does.
@@ -73,7 +77,7 @@ fn FreeForm(props: &FreeProps) -> Html {
             }
             <p class="hint">{ if props.problem.is_some() { "If you know a method, name it." } else { "This service describes no methods. If you know one, name it." } }</p>
             <label class="field"><span class="field-label">{ "Method" }</span><input type="text" maxlength="256" value={(*name).clone()} {oninput} /></label>
-            <MethodForm {method} session={props.session.clone()} />
+            <MethodForm {method} session={props.session.clone()} meter={props.meter.clone()} />
         </>
     }
 }
@@ -82,13 +86,14 @@ fn FreeForm(props: &FreeProps) -> Html {
 struct MethodProps {
     method: Method,
     session: Session,
+    meter: Option<Peer>,
 }
 
 #[derive(Clone, PartialEq)]
 enum Outcome {
     None,
     Waiting,
-    Reply { text: String, ms: f64 },
+    Reply { text: String, ms: f64, gas: Option<u64> },
     Failed(String),
 }
 
@@ -104,17 +109,23 @@ fn MethodForm(props: &MethodProps) -> Html {
         })
     };
     let onsubmit = {
-        let (body, outcome, method, session) =
-            (body.clone(), outcome.clone(), method.clone(), props.session.clone());
+        let (body, outcome, method, session, meter) =
+            (body.clone(), outcome.clone(), method.clone(), props.session.clone(), props.meter.clone());
         Callback::from(move |event: SubmitEvent| {
             event.prevent_default();
             if let Err(why) = check(&method, &body) {
                 return outcome.set(Outcome::Failed(why));
             }
             outcome.set(Outcome::Waiting);
-            let (bytes, outcome, method, session) =
-                (Uint8Array::from(body.as_bytes()), outcome.clone(), method.clone(), session.clone());
+            let (bytes, outcome, method, session, meter) = (
+                Uint8Array::from(body.as_bytes()),
+                outcome.clone(),
+                method.clone(),
+                session.clone(),
+                meter.clone(),
+            );
             spawn_local(async move {
+                let before = meter.as_ref().map(burnt);
                 let started = Date::now();
                 let result = if method.read_only {
                     session.query(&method.name, &bytes).await
@@ -127,6 +138,9 @@ fn MethodForm(props: &MethodProps) -> Html {
                             &reply.dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec()).unwrap_or_default(),
                         ),
                         ms: Date::now() - started,
+                        gas: before
+                            .zip(meter.as_ref().map(burnt))
+                            .map(|(before, now)| now.saturating_sub(before)),
                     },
                     Err(error) => Outcome::Failed(explain(&error)),
                 });
@@ -160,10 +174,14 @@ fn MethodForm(props: &MethodProps) -> Html {
                 { match &*outcome {
                     Outcome::None => html! { <span class="faint">{ "No reply yet." }</span> },
                     Outcome::Waiting => html! { <span class="faint">{ "Waiting for the reply…" }</span> },
-                    Outcome::Reply { text, ms } => html! {
+                    Outcome::Reply { text, ms, gas } => html! {
                         <>
                             <span class="mono reply" data-testid="method-reply">{ if text.is_empty() { "(empty reply)" } else { text.as_str() } }</span>
-                            <span class="faint small">{ millis(*ms) }</span>
+                            <span class="faint small cost">{ millis(*ms) }
+                                if let Some(gas) = gas {
+                                    <span data-testid="method-gas" title="Gas counts the steps that the service computed">{ format!(" · {} gas", count(*gas)) }</span>
+                                }
+                            </span>
                         </>
                     },
                     Outcome::Failed(why) => html! { <span>{ why }</span> },
@@ -173,10 +191,16 @@ fn MethodForm(props: &MethodProps) -> Html {
     }
 }
 
+/// Gas that everything at a peer has burnt until now.
+fn burnt(peer: &Peer) -> u64 {
+    let status = peer.status().map(|status| Status::read(&status)).unwrap_or_default();
+    status.hosting.iter().map(|hosted| hosted.gas).sum()
+}
+
 fn hint(method: &Method) -> String {
     match (method.json_body, method.body_type.as_str()) {
-        (true, "integer") => "a whole number, for example 1".into(),
-        (true, "string") => "JSON text, for example \"hello\"".into(),
+        (true, "integer") => "a number, like 1".into(),
+        (true, "string") => "text in quotes, like \"hello\"".into(),
         (true, "") => "JSON".into(),
         (true, kind) => format!("JSON, {kind}"),
         (false, _) => "text, or empty".into(),
@@ -242,6 +266,7 @@ fn Log(props: &LogProps) -> Html {
                     LineKind::Got => ("got", "service"),
                     LineKind::Moved => ("moved", "moved"),
                     LineKind::Failed => ("bad", "failed"),
+                    LineKind::Log => ("logged", "log"),
                 };
                 html! {
                     <li key={line.number} class={tone}>

@@ -14,6 +14,8 @@ pub const SOURCE: &str = "tabfarm.ide.source";
 const MAX_DESCRIPTION: usize = 500;
 /// The most tags.
 const MAX_TAGS: usize = 8;
+/// The most peers of a list.
+const MAX_PEERS: usize = 32;
 /// The most methods.
 const MAX_METHODS: u32 = 64;
 
@@ -29,6 +31,12 @@ pub struct Draft {
     pub tags: String,
     /// The methods as JSON.
     pub interface: String,
+    /// MiB; empty is the manifest's default. The same for `storage`.
+    pub memory: String,
+    pub storage: String,
+    /// Peer ids, separated by commas, spaces or new lines; empty is anyone. The same for `hosts`.
+    pub access: String,
+    pub hosts: String,
 }
 
 /// A problem of one field, in words.
@@ -58,6 +66,10 @@ impl Draft {
             description: text(value, "description"),
             tags: text(value, "tags"),
             interface: text(value, "interface"),
+            memory: text(value, "memory"),
+            storage: text(value, "storage"),
+            access: text(value, "access"),
+            hosts: text(value, "hosts"),
         }
     }
 
@@ -72,6 +84,10 @@ impl Draft {
             ("description", &self.description),
             ("tags", &self.tags),
             ("interface", &self.interface),
+            ("memory", &self.memory),
+            ("storage", &self.storage),
+            ("access", &self.access),
+            ("hosts", &self.hosts),
         ] {
             set(&object, key, &value.into());
         }
@@ -80,12 +96,16 @@ impl Draft {
 
     /// Everything that would keep the form from being published, in the order of its fields.
     pub fn flaws(&self) -> Vec<Flaw> {
-        let checks: [(&'static str, Option<String>); 5] = [
+        let checks: [(&'static str, Option<String>); 9] = [
             ("name", check_label(&self.name, 64, "name")),
             ("version", check_version(&self.version)),
             ("description", check_description(&self.description)),
             ("tags", check_tags(&self.tags)),
             ("interface", check_interface(&self.interface)),
+            ("memory", check_number(&self.memory, 1, 256)),
+            ("storage", check_number(&self.storage, 0, 1024)),
+            ("access", check_peers(&self.access)),
+            ("hosts", check_peers(&self.hosts)),
         ];
         checks.into_iter().filter_map(|(field, words)| Some(Flaw { field, words: words? })).collect()
     }
@@ -103,16 +123,30 @@ impl Draft {
         set(&manifest, "engine", &"wasm".into());
         set(&manifest, "state", &self.state.as_str().into());
         set(&manifest, "interface", &JSON::parse(&self.interface)?);
+        let requires = Object::new();
+        for (key, value) in [("memoryMiB", &self.memory), ("storageMiB", &self.storage)] {
+            if let Ok(number) = value.trim().parse::<u32>() {
+                set(&requires, key, &number.into());
+            }
+        }
+        set(&manifest, "requires", &requires);
+        for (key, value) in [("access", &self.access), ("hosts", &self.hosts)] {
+            let peers: js_sys::Array = split(value).map(JsValue::from_str).collect();
+            if peers.length() > 0 {
+                set(&manifest, key, &peers);
+            }
+        }
         Ok(manifest)
     }
 
     fn tags(&self) -> impl Iterator<Item = &str> {
-        split_tags(&self.tags)
+        split(&self.tags)
     }
 }
 
-fn split_tags(tags: &str) -> impl Iterator<Item = &str> {
-    tags.split([',', ' ']).map(str::trim).filter(|tag| !tag.is_empty())
+/// The words of a list as typed.
+fn split(list: &str) -> impl Iterator<Item = &str> {
+    list.split([',', ' ', '\n']).map(str::trim).filter(|word| !word.is_empty())
 }
 
 fn check_label(label: &str, longest: usize, what: &str) -> Option<String> {
@@ -142,10 +176,10 @@ fn check_description(description: &str) -> Option<String> {
 }
 
 fn check_tags(tags: &str) -> Option<String> {
-    if split_tags(tags).count() > MAX_TAGS {
+    if split(tags).count() > MAX_TAGS {
         return Some(format!("At most {MAX_TAGS} tags."));
     }
-    split_tags(tags).find_map(|tag| {
+    split(tags).find_map(|tag| {
         check_label(tag, 32, "tag").map(|words| format!("“{}”: {words}", crate::words::trimmed(tag)))
     })
 }
@@ -171,6 +205,29 @@ fn check_interface(interface: &str) -> Option<String> {
     ))
 }
 
+fn check_number(number: &str, least: u32, most: u32) -> Option<String> {
+    let number = number.trim();
+    let fits = number.parse::<u32>().is_ok_and(|number| (least..=most).contains(&number));
+    (!number.is_empty() && !fits).then(|| format!("A whole number from {least} to {most}."))
+}
+
+fn check_peers(list: &str) -> Option<String> {
+    if split(list).count() > MAX_PEERS {
+        return Some(format!("At most {MAX_PEERS} peers."));
+    }
+    // What every peer's id looks like: base58 of an ed25519 key. The kernel checks the key itself.
+    let is_id = |word: &str| {
+        word.len() == 52
+            && word.starts_with("12D3KooW")
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    let bad = split(list).find(|word| !is_id(word))?;
+    Some(format!(
+        "“{}” is no peer id. An id begins with 12D3KooW; Settings shows yours in full.",
+        crate::words::trimmed(bad)
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,5 +243,17 @@ mod tests {
         assert_eq!(check_tags("game, two-player"), None);
         assert!(check_tags("a b c d e f g h i").is_some());
         assert!(check_tags("A").is_some());
+    }
+
+    #[test]
+    fn limits_and_lists_follow_the_manifest() {
+        assert_eq!([check_number("", 1, 256), check_number(" 256 ", 1, 256)], [None, None]);
+        for bad in ["0", "257", "-1", "1.5", "many"] {
+            assert!(check_number(bad, 1, 256).is_some(), "{bad}");
+        }
+        let id = "12D3KooWCr1PCxUiWduxDpwEsS5ZDAFsbh3HKxjpAL9bpVav75SJ";
+        assert_eq!([check_peers(""), check_peers(&format!("{id},\n{id}"))], [None, None]);
+        assert!(check_peers("DicWeV").is_some());
+        assert!(check_peers(&vec![id; 33].join(" ")).is_some());
     }
 }

@@ -3,21 +3,23 @@
 use std::rc::Rc;
 
 use gloo::timers::callback::Timeout;
-use js_sys::{Array, Date, Function, Object, Uint8Array};
+use js_sys::{Date, Function, Object, Uint8Array};
 use wasm_bindgen::prelude::Closure;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 
 use crate::api::{load_ide, set, Editor, Ide, Peer};
 use crate::draft::{Draft, FORM, SOURCE};
-use crate::hooks::{go, keep, Dispatch};
+use crate::hooks::{keep, Dispatch};
 use crate::ide_form::IdeForm;
-use crate::model::{field, text};
+use crate::ide_output::{diagnostics, show, Output, Step};
+use crate::model::{field, text, Status};
 use crate::parts::Problem;
-use crate::state::{Action, State, View};
-use crate::words::{bytes, explain, millis, trimmed};
+use crate::state::{Action, EntryKind, State};
+use crate::trial::{Trial, TrialView};
+use crate::words::{explain, trimmed};
 
 /// How long typing must rest before the source is checked, in ms.
 const CHECK_MS: u32 = 600;
@@ -73,24 +75,6 @@ impl PartialEq for Bundle {
     fn eq(&self, _: &Self) -> bool {
         true
     }
-}
-
-/// A line of the output.
-#[derive(Clone, PartialEq)]
-struct Diagnostic {
-    /// 1-based; 0 when it belongs to no line.
-    line: u32,
-    severity: String,
-    message: String,
-}
-
-#[derive(Clone, PartialEq)]
-enum Output {
-    Idle,
-    Busy(&'static str),
-    Checked { diagnostics: Vec<Diagnostic> },
-    Failed { why: String, diagnostics: Vec<Diagnostic> },
-    Published { service: String, size: u32, compile_ms: f64, publish_ms: f64 },
 }
 
 #[derive(Properties, PartialEq)]
@@ -194,8 +178,10 @@ fn Workbench(props: &WorkbenchProps) -> Html {
         })
     };
     let flaws = draft.flaws();
-    let publish = {
-        let (ide, editor, output, publishing, draft, peer, dispatch) = (
+    let trial = use_state(|| None::<Rc<Trial>>);
+    // Publishing and trying are the same up to the compiled module.
+    let begin = |goal: Goal| {
+        let (ide, editor, output, publishing, draft, peer, dispatch, trial, timer) = (
             ide.clone(),
             editor.clone(),
             output.clone(),
@@ -203,39 +189,61 @@ fn Workbench(props: &WorkbenchProps) -> Html {
             draft.clone(),
             props.peer.clone(),
             props.dispatch.clone(),
+            trial.setter(),
+            timer.clone(),
         );
         let flawed = !flaws.is_empty();
         Callback::from(move |_: MouseEvent| {
             let Some(editor) = editor.borrow().as_ref().map(|mounted| mounted.editor.clone()) else { return };
             if flawed {
-                return output.set(Output::Failed {
-                    why: "Fix what is marked in the form first; nothing was published.".into(),
-                    diagnostics: Vec::new(),
-                });
+                return output.set(Output::failed("Fix what is marked in the form first."));
             }
-            let Some(peer) = peer.clone() else {
-                return output.set(Output::Failed {
-                    why: "This tab has not joined yet. Wait until the header says “joined”.".into(),
-                    diagnostics: Vec::new(),
-                });
-            };
+            if goal == Goal::Publish && peer.is_none() {
+                return output.set(Output::failed(
+                    "This tab has not joined yet. Wait until the header says “joined”.",
+                ));
+            }
+            // A check that is due would only repeat what the compiler says now.
+            timer.borrow_mut().take();
             *publishing.borrow_mut() = true;
-            let (ide, output, publishing, draft, dispatch) =
-                (ide.clone(), output.setter(), publishing.clone(), (*draft).clone(), dispatch.clone());
+            let (ide, output, publishing, draft, peer, dispatch, trial) = (
+                ide.clone(),
+                output.setter(),
+                publishing.clone(),
+                (*draft).clone(),
+                peer.clone(),
+                dispatch.clone(),
+                trial.clone(),
+            );
             spawn_local(async move {
-                output.set(Output::Busy("Compiling…"));
-                let done = compile_and_publish(&ide, &editor, &peer, &draft, &output).await;
+                output.set(Output::Busy(Step::Compiling));
+                let done = match (compile(&ide, &editor).await, peer) {
+                    (Err(failed), _) => failed,
+                    (Ok(compiled), Some(peer)) if goal == Goal::Publish => {
+                        output.set(Output::Busy(Step::Starting { trial: false }));
+                        publish(&peer, &draft, compiled, &dispatch).await
+                    }
+                    (Ok(compiled), _) => {
+                        output.set(Output::Busy(Step::Starting { trial: true }));
+                        trial.set(None);
+                        match Trial::start(&draft, &compiled.module).await {
+                            Ok(started) => {
+                                trial.set(Some(Rc::new(started)));
+                                Output::Tried { size: compiled.module.length(), compile_ms: compiled.ms }
+                            }
+                            Err(error) => Output::failed(&explain(&error)),
+                        }
+                    }
+                };
                 *publishing.borrow_mut() = false;
-                if let Output::Published { service, .. } = &done {
-                    dispatch.dispatch(Action::Note(
-                        Date::now(),
-                        crate::state::EntryKind::Service,
-                        format!("{service} published by this tab"),
-                    ));
-                }
                 output.set(done);
             });
         })
+    };
+    let (publish, attempt) = (begin(Goal::Publish), begin(Goal::Try));
+    let stop = {
+        let trial = trial.setter();
+        Callback::from(move |_: MouseEvent| trial.set(None))
     };
     let jump = {
         let editor = editor.clone();
@@ -256,12 +264,17 @@ fn Workbench(props: &WorkbenchProps) -> Html {
                     </select>
                     if previous.is_some() { <button class="button" onclick={restore}>{ "Bring my text back" }</button> }
                     <span class="grow"></span>
-                    <button class="button primary" data-testid="ide-publish" onclick={publish} disabled={busy} aria-busy={busy.to_string()}>{ if busy { "Publishing…" } else { "Publish" } }</button>
+                    <button class="button" data-testid="ide-try" onclick={attempt} disabled={busy} title="Runs it in this tab alone; nothing is published">{ "Try it here" }</button>
+                    <button class="button primary" data-testid="ide-publish" onclick={publish} disabled={busy} aria-busy={busy.to_string()}>{ "Publish" }</button>
                 </div>
                 <div class="card editor-host" ref={host} data-testid="ide-editor"></div>
                 <div class="card output" data-testid="ide-output" role="log" aria-live="polite" aria-label="Compiler output">{ show(&output, &jump) }</div>
             </div>
             <IdeForm draft={(*draft).clone()} {flaws} {change} />
+            if let Some(trial) = &*trial {
+                // Each trial has a component of its own: another peer, another session.
+                <TrialView key={Rc::as_ptr(trial) as usize} trial={trial.clone()} {stop} />
+            }
         </div>
     }
 }
@@ -291,29 +304,37 @@ fn template(ide: &Ide, name: &str) -> (String, Draft) {
     (text(&found, "source"), Draft::read(&found))
 }
 
-async fn compile_and_publish(
-    ide: &Ide,
-    editor: &Editor,
-    peer: &Peer,
-    draft: &Draft,
-    output: &UseStateSetter<Output>,
-) -> Output {
+/// What a click is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Publish,
+    Try,
+}
+
+struct Compiled {
+    module: Uint8Array,
+    /// How long it took.
+    ms: f64,
+}
+
+async fn compile(ide: &Ide, editor: &Editor) -> Result<Compiled, Output> {
     let started = Date::now();
-    let result = match ide.compile(&editor.text(), true).await {
-        Ok(result) => result,
-        Err(error) => return Output::Failed { why: explain(&error), diagnostics: Vec::new() },
-    };
+    let result = ide.compile(&editor.text(), true).await.map_err(|error| Output::failed(&explain(&error)))?;
     editor.mark(&field(&result, "diagnostics"));
-    let Ok(module) = field(&result, "module").dyn_into::<Uint8Array>() else {
-        let why = "It does not compile, so nothing was published. Your text is kept.".into();
-        return Output::Failed { why, diagnostics: diagnostics(&result) };
-    };
-    output.set(Output::Busy("Publishing…"));
-    let compiled = Date::now();
+    let module = field(&result, "module").dyn_into::<Uint8Array>().map_err(|_| Output::Failed {
+        why: "It does not compile, so nothing was published. Your text is kept.".into(),
+        diagnostics: diagnostics(&result),
+    })?;
+    Ok(Compiled { module, ms: Date::now() - started })
+}
+
+async fn publish(peer: &Peer, draft: &Draft, compiled: Compiled, dispatch: &Dispatch) -> Output {
+    let started = Date::now();
+    let replaced = runs(peer, &format!("{}@{}", draft.name, peer.id()));
     let published = async {
         let package = Object::new();
         set(&package, "manifest", &draft.manifest()?.into());
-        set(&package, "module", &module);
+        set(&package, "module", &compiled.module);
         peer.publish(&package).await
     };
     match published.await {
@@ -322,67 +343,23 @@ async fn compile_and_publish(
                 Some(id) if id.contains('@') => id,
                 _ => format!("{}@{}", draft.name, peer.id()),
             };
+            let line = format!("{service} published by this tab");
+            dispatch.dispatch(Action::Note(Date::now(), EntryKind::Service, line));
             Output::Published {
                 service,
-                size: module.length(),
-                compile_ms: compiled - started,
-                publish_ms: Date::now() - compiled,
+                size: compiled.module.length(),
+                compile_ms: compiled.ms,
+                publish_ms: Date::now() - started,
+                replaced,
             }
         }
-        Err(error) => Output::Failed { why: explain(&error), diagnostics: diagnostics(&result) },
+        Err(error) => Output::failed(&explain(&error)),
     }
 }
 
-fn diagnostics(result: &JsValue) -> Vec<Diagnostic> {
-    let list = field(result, "diagnostics").dyn_into::<Array>().unwrap_or_default();
-    list.iter()
-        .map(|each| Diagnostic {
-            line: field(&each, "line").as_f64().unwrap_or(0.0) as u32,
-            severity: text(&each, "severity"),
-            message: trimmed(&text(&each, "message")),
-        })
-        .collect()
-}
-
-fn show(output: &Output, jump: &Callback<u32>) -> Html {
-    match output {
-        Output::Idle => {
-            html! { <p class="hint">{ "The compiler loads in the background. What it finds appears here." }</p> }
-        }
-        Output::Busy(what) => html! { <p class="hint">{ *what }</p> },
-        Output::Checked { diagnostics } if diagnostics.is_empty() => {
-            html! { <p class="good">{ "No problems found." }</p> }
-        }
-        Output::Checked { diagnostics } => list(diagnostics, jump),
-        Output::Failed { why, diagnostics } => {
-            html! { <><p class="problem">{ why }</p>{ list(diagnostics, jump) }</> }
-        }
-        Output::Published { service, size, compile_ms, publish_ms } => {
-            let id = service.clone();
-            html! {
-                <div class="published">
-                    <p class="good">{ "Published " }<strong class="wrap"><bdi>{ service }</bdi></strong></p>
-                    <p class="hint">{ format!("{} of wasm, compiled in {}, published in {}. This tab serves it until another one takes it over.",
-                        bytes(u64::from(*size)), millis(*compile_ms), millis(*publish_ms)) }</p>
-                    <button class="button" data-testid="ide-open" onclick={move |_| go(View::Services, Some(&id))}>{ "Open it" }</button>
-                </div>
-            }
-        }
-    }
-}
-
-fn list(diagnostics: &[Diagnostic], jump: &Callback<u32>) -> Html {
-    html! {
-        <ul class="plain diagnostics">
-            { for diagnostics.iter().map(|each| {
-                let (line, jump) = (each.line, jump.clone());
-                html! {
-                    <li class={each.severity.clone()}>
-                        if line > 0 { <button class="quiet mono" onclick={move |_| jump.emit(line)}>{ format!("line {line}") }</button> }
-                        <span>{ &each.message }</span>
-                    </li>
-                }
-            }) }
-        </ul>
-    }
+/// Does this tab or one that it knows run the service now?
+fn runs(peer: &Peer, service: &str) -> bool {
+    let status = peer.status().map(|status| Status::read(&status)).unwrap_or_default();
+    status.hosting.iter().any(|hosted| hosted.service == service)
+        || status.peers.iter().any(|other| other.hosting.iter().any(|each| each == service))
 }

@@ -56,6 +56,18 @@ pub fn IdeForm(props: &Props) -> Html {
             </label>
             <TextField id="description" label="Description" value={draft.description.clone()} set={text(|draft, value| draft.description = value)} flaw={flaw("description")} />
             <TextField id="tags" label="Tags" value={draft.tags.clone()} set={text(|draft, value| draft.tags = value)} flaw={flaw("tags")} />
+            <details open={["memory", "storage", "access", "hosts"].iter().any(|field| flaw(field).is_some())}>
+                <summary>{ "Limits and people" }</summary>
+                <div class="stack tight">
+                    <div class="pair even">
+                        <TextField id="memory" label="Memory, MiB" hint="16" value={draft.memory.clone()} set={text(|draft, value| draft.memory = value)} flaw={flaw("memory")} />
+                        <TextField id="storage" label="Storage, MiB" hint="0" value={draft.storage.clone()} set={text(|draft, value| draft.storage = value)} flaw={flaw("storage")} />
+                    </div>
+                    <TextField id="access" label="Who may use it" hint="anyone, or peer ids" value={draft.access.clone()} set={text(|draft, value| draft.access = value)} flaw={flaw("access")} />
+                    <TextField id="hosts" label="Who may host it" hint="anyone, or peer ids" value={draft.hosts.clone()} set={text(|draft, value| draft.hosts = value)} flaw={flaw("hosts")} />
+                    <p class="hint">{ "Storage is what " }<code>{ "cx.put" }</code>{ " may keep. You are always among those who may." }</p>
+                </div>
+            </details>
             <details open={flaw("interface").is_some()}>
                 <summary>{ "Methods" }</summary>
                 <label class="field">
@@ -73,6 +85,9 @@ pub fn IdeForm(props: &Props) -> Html {
 struct TextProps {
     id: &'static str,
     label: &'static str,
+    /// What an empty field means.
+    #[prop_or_default]
+    hint: &'static str,
     value: String,
     set: Callback<String>,
     flaw: Option<String>,
@@ -88,7 +103,7 @@ fn TextField(props: &TextProps) -> Html {
     html! {
         <label class="field">
             <span class="field-label">{ props.label }</span>
-            <input type="text" autocomplete="off" spellcheck="false" data-testid={format!("ide-{}", props.id)} value={props.value.clone()} {oninput}
+            <input type="text" autocomplete="off" spellcheck="false" data-testid={format!("ide-{}", props.id)} placeholder={props.hint} value={props.value.clone()} {oninput}
                 aria-invalid={props.flaw.is_some().to_string()} aria-describedby={flaw_id.clone()} />
             <span class="problem" id={flaw_id} aria-live="polite">{ props.flaw.clone().unwrap_or_default() }</span>
         </label>

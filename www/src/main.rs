@@ -8,7 +8,8 @@
 //! | `state`, `hooks` | one reducer; every side effect that feeds it |
 //! | `services`, `service_page`, `session`, `default_ui` | the catalogue; one open service |
 //! | `volunteer`, `hosted` | what this tab takes on; what runs in it |
-//! | `ide`, `draft`, `ide_form` | write, compile and publish a service |
+//! | `ide`, `draft`, `ide_form`, `ide_output` | write, compile and publish a service |
+//! | `trial` | run the draft in this tab alone |
 //! | `network`, `map` | peers, paths, events |
 //! | `settings` | what this browser keeps for its person |
 //! | `api`, `model`, `words`, `parts` | bindings; data read from them; sentences; shared components |
@@ -21,6 +22,7 @@ mod hooks;
 mod hosted;
 mod ide;
 mod ide_form;
+mod ide_output;
 mod map;
 mod model;
 mod network;
@@ -30,6 +32,7 @@ mod services;
 mod session;
 mod settings;
 mod state;
+mod trial;
 mod volunteer;
 mod words;
 

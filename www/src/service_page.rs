@@ -51,8 +51,10 @@ pub fn ServicePage(props: &Props) -> Html {
                 </div>
                 <CopyLink />
             </div>
-            <Standing info={life.info.clone()} moves={life.moves} open={matches!(life.phase, Phase::Open(_))}
-                state={package.state.clone()} peers={props.peers.clone()} me={props.peer.id()} />
+            if life.info.is_some() || !matches!(life.phase, Phase::Failed(_)) {
+                <Standing info={life.info.clone()} moves={life.moves} open={matches!(life.phase, Phase::Open(_))}
+                    state={package.state.clone()} peers={props.peers.clone()} me={props.peer.id()} />
+            }
             {
                 match &life.phase {
                     Phase::Opening => html! { <div class="card ghost tall" role="status"><p class="hint">{ "Finding who serves it, and connecting…" }</p></div> },

@@ -60,6 +60,8 @@ pub enum LineKind {
     Got,
     Moved,
     Failed,
+    /// What the module logs, where it runs in this tab on trial.
+    Log,
 }
 
 /// A line of the log.

@@ -16,6 +16,11 @@ const LIMITS: &str = "tabfarm.limits";
 /// Kept per tab: a reload goes on volunteering, a new tab asks first.
 const VOLUNTEERING: &str = "tabfarm.volunteering";
 
+/// Did this tab volunteer before it was reloaded? Then the view has to be there for it to go on.
+pub fn was_on() -> bool {
+    kept_in_tab(VOLUNTEERING) == "on"
+}
+
 /// What a person lets others use.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Limits {
@@ -103,7 +108,7 @@ struct OfferProps {
 #[component]
 fn Offer(props: &OfferProps) -> Html {
     let limits = use_state(Limits::kept);
-    let on = use_state(|| kept_in_tab(VOLUNTEERING) == "on");
+    let on = use_state(was_on);
     {
         let dispatch = props.dispatch.clone();
         use_effect_with((props.peer.clone(), *on, *limits), move |(peer, on, limits)| {

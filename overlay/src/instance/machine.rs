@@ -362,6 +362,11 @@ impl Machine {
             .min_by_key(|(id, deadline)| (*deadline, *id))
     }
 
+    /// Counts gas that a query burnt: it is work of this host's, though no entry's.
+    pub fn note_gas(&mut self, gas: u64) {
+        self.notes.gas += gas;
+    }
+
     /// What happened since the last call.
     pub fn take_notes(&mut self) -> Notes {
         std::mem::take(&mut self.notes)

@@ -191,7 +191,9 @@ impl Instance {
                 self.follow(cx, index, next);
             }
             Work::Query(job) => {
-                self.spend(gas_of(&outcome));
+                let gas = gas_of(&outcome);
+                self.machine.note_gas(gas);
+                self.spend(gas);
                 let result = match outcome {
                     Outcome::Done { reply, .. } | Outcome::Failed { reply, .. } if reply.len() > MAX_BODY => {
                         CallResult::Trapped(format!(

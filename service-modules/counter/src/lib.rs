@@ -1,7 +1,11 @@
 //! Example service: a counter. `add` takes an integer and returns the new value, `read` returns the value; both as
-//! JSON. An addition that would overflow fails and changes nothing.
+//! JSON. An addition that would overflow fails and changes nothing. The value is kept in the store too, so that it is
+//! still there when a newer version replaces the module.
 
 use service_sdk::{export_service, Cx, Error, Service, SessionId};
+
+/// The value's key in the store.
+const VALUE: &[u8] = b"value";
 
 /// The counter's state.
 #[derive(Debug, Default)]
@@ -15,6 +19,8 @@ impl Service for Counter {
             "add" => {
                 let value = self.value.checked_add(integer(body)?);
                 self.value = value.ok_or("the counter would overflow")?;
+                // A manifest without storage counts as well, and begins anew when its module is replaced.
+                let _ = cx.kv_put(VALUE, &self.value.to_le_bytes());
                 Ok(self.value.to_string().into_bytes())
             }
             _ => self.query(cx, session, method, body),
@@ -26,6 +32,11 @@ impl Service for Counter {
             "read" => Ok(self.value.to_string().into_bytes()),
             _ => Err(Error::unknown_method(method)),
         }
+    }
+
+    fn upgrade(&mut self, cx: &mut Cx) {
+        let kept = cx.kv_get(VALUE).and_then(|bytes| bytes.try_into().ok());
+        self.value = kept.map_or(0, i64::from_le_bytes);
     }
 }
 
@@ -50,6 +61,17 @@ mod tests {
         assert_eq!(counter.query(session, "read", b""), Ok(b"-2".to_vec()));
         assert_eq!(counter.call(session, "read", b""), Ok(b"-2".to_vec()));
         assert_eq!(counter.take_effects(), []);
+    }
+
+    #[test]
+    fn the_value_outlives_the_module() {
+        let mut counter = Harness::<Counter>::new();
+        let session = counter.open(1, [1; 32]);
+        counter.call(session, "add", b"-41").unwrap();
+        counter.upgrade();
+        assert_eq!(counter.query(session, "read", b""), Ok(b"-41".to_vec()));
+        counter.set_limits(0, 1 << 20);
+        assert_eq!(counter.call(session, "add", b"-1"), Ok(b"-42".to_vec()), "without room it counts on");
     }
 
     #[test]

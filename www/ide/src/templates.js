@@ -11,7 +11,7 @@ const templates = {
     methods: { greet: { description: "Takes a name.", readOnly: true } },
   },
   counter: {
-    source: counter, state: "single", description: "One number that everybody adds to.", tags: "example",
+    source: counter, state: "single", storage: "1", description: "One number that everybody adds to.", tags: "example",
     methods: { add: { body: { type: "integer" }, reply: { type: "integer" } }, read: { reply: { type: "integer" }, readOnly: true } },
   },
   chat: {
@@ -28,5 +28,5 @@ const templates = {
 export function template(name) {
   const key = Object.hasOwn(templates, name) ? name : "hello";
   const { methods, ...rest } = templates[key];
-  return { template: key, name: `my-${key}`, version: "1.0.0", interface: JSON.stringify(methods, null, 2), ...rest };
+  return { template: key, name: key, version: "1.0.0", interface: JSON.stringify(methods, null, 2), ...rest };
 }

@@ -17,6 +17,7 @@ class Counter extends Service {
       if (isNaN(amount)) return cx.fail("give me a number");
       this.total += <i64>amount;
       const now = bytes(this.total.toString());
+      cx.put("total", now);
       cx.broadcast("watchers", now);
       return now;
     }
@@ -26,6 +27,12 @@ class Counter extends Service {
   query(cx: Cx, session: Session, method: string, body: Uint8Array): Uint8Array {
     if (method == "read") return bytes(this.total.toString());
     return cx.unknown(method);
+  }
+
+  // A newer version has replaced the module: memory is fresh, what was `put` is still there.
+  upgrade(cx: Cx): void {
+    const kept = cx.get("total");
+    if (kept) this.total = I64.parseInt(text(kept));
   }
 }
 

@@ -1,0 +1,142 @@
+//! What the IDE says below the editor: what the compiler found, how far a publication is, how it ended.
+
+use js_sys::Array;
+use wasm_bindgen::{JsCast, JsValue};
+use yew::prelude::*;
+
+use crate::hooks::go;
+use crate::model::{field, text};
+use crate::state::View;
+use crate::words::{bytes, millis, trimmed};
+
+/// A finding of the compiler.
+#[derive(Clone, PartialEq)]
+pub struct Diagnostic {
+    /// 1-based; 0 when it belongs to no line.
+    line: u32,
+    severity: String,
+    message: String,
+}
+
+/// The steps of a publication or trial, in their order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Compiling,
+    /// The sandbox inspects and starts it; then, unless it is a trial, others are told.
+    Starting {
+        trial: bool,
+    },
+}
+
+impl Step {
+    fn words(self) -> &'static str {
+        match self {
+            Step::Compiling => "Step 1 of 2: compiling…",
+            Step::Starting { trial: false } => {
+                "Step 2 of 2: inspecting it, starting it in this tab and announcing it…"
+            }
+            Step::Starting { trial: true } => "Step 2 of 2: inspecting it and starting it in this tab…",
+        }
+    }
+}
+
+/// What is shown.
+#[derive(Clone, PartialEq)]
+pub enum Output {
+    Idle,
+    Busy(Step),
+    Checked {
+        diagnostics: Vec<Diagnostic>,
+    },
+    Failed {
+        why: String,
+        diagnostics: Vec<Diagnostic>,
+    },
+    Published {
+        service: String,
+        size: u32,
+        compile_ms: f64,
+        publish_ms: f64,
+        /// It replaced a version that ran.
+        replaced: bool,
+    },
+    Tried {
+        size: u32,
+        compile_ms: f64,
+    },
+}
+
+impl Output {
+    /// A failure that belongs to no line.
+    pub fn failed(why: &str) -> Self {
+        Output::Failed { why: why.to_owned(), diagnostics: Vec::new() }
+    }
+}
+
+const REPLACED: &str = "It replaced the version that ran: its users stay, and what it stored with cx.put; \
+    the rest of its state began anew.";
+
+/// The findings of a compilation.
+pub fn diagnostics(result: &JsValue) -> Vec<Diagnostic> {
+    let list = field(result, "diagnostics").dyn_into::<Array>().unwrap_or_default();
+    list.iter()
+        .map(|each| Diagnostic {
+            line: field(&each, "line").as_f64().unwrap_or(0.0) as u32,
+            severity: text(&each, "severity"),
+            message: trimmed(&text(&each, "message")),
+        })
+        .collect()
+}
+
+/// The output; `jump` is called with the line of a finding that is clicked.
+pub fn show(output: &Output, jump: &Callback<u32>) -> Html {
+    match output {
+        Output::Idle => {
+            html! { <p class="hint">{ "The compiler loads in the background. What it finds appears here." }</p> }
+        }
+        Output::Busy(step) => {
+            html! { <><p class="hint">{ step.words() }</p><progress aria-label={step.words()} /></> }
+        }
+        Output::Checked { diagnostics } if diagnostics.is_empty() => {
+            html! { <p class="good">{ "No problems found." }</p> }
+        }
+        Output::Checked { diagnostics } => list(diagnostics, jump),
+        Output::Failed { why, diagnostics } => {
+            html! { <><p class="problem">{ why }</p>{ list(diagnostics, jump) }</> }
+        }
+        Output::Published { service, size, compile_ms, publish_ms, replaced } => {
+            let id = service.clone();
+            html! {
+                <div class="published">
+                    <p class="good">{ "Published " }<strong class="wrap"><bdi>{ service }</bdi></strong></p>
+                    <p class="hint">{ format!("{} of wasm, compiled in {}, published in {}. {}",
+                        bytes(u64::from(*size)), millis(*compile_ms), millis(*publish_ms),
+                        if *replaced { REPLACED } else { "This tab serves it until another one takes it over." }) }</p>
+                    <button class="button" data-testid="ide-open" onclick={move |_| go(View::Services, Some(&id))}>{ "Open it" }</button>
+                </div>
+            }
+        }
+        Output::Tried { size, compile_ms } => html! {
+            <>
+                <p class="good">{ "It runs below, in this tab alone." }</p>
+                <p class="hint">{ format!("{} of wasm, compiled in {}. Nothing was published.", bytes(u64::from(*size)), millis(*compile_ms)) }</p>
+            </>
+        },
+    }
+}
+
+fn list(diagnostics: &[Diagnostic], jump: &Callback<u32>) -> Html {
+    html! {
+        <ul class="plain diagnostics">
+            { for diagnostics.iter().map(|each| {
+                let (line, jump) = (each.line, jump.clone());
+                html! {
+                    <li class={each.severity.clone()}>
+                        if line > 0 { <button class="quiet mono" onclick={move |_| jump.emit(line)}>{ format!("line {line}") }</button> }
+                        <span>{ &each.message }</span>
+                    </li>
+                }
+            }) }
+        </ul>
+    }
+}
