@@ -195,7 +195,7 @@ impl Node {
             let wanted = self.package_requests.swap_remove(at);
             match &result {
                 Ok(()) => self.fetch_files(wanted),
-                Err(reason) => self.answer(wanted.request, Err(Error::NoServer(reason.clone()))),
+                Err(reason) => self.answer(wanted.request, Err(no_package(reason))),
             }
         }
     }
@@ -274,7 +274,7 @@ impl Node {
             if complete || failed.is_some() {
                 let wanted = self.package_requests.swap_remove(at);
                 match failed {
-                    Some(reason) => self.answer(wanted.request, Err(Error::NoServer(reason))),
+                    Some(reason) => self.answer(wanted.request, Err(no_package(&reason))),
                     None => self.answer_package(wanted),
                 }
             } else {
@@ -663,6 +663,11 @@ impl Node {
     fn answer(&mut self, request: RequestId, result: Result<Answer, Error>) {
         self.cx.put(Output::Answer { request, result });
     }
+}
+
+/// A package's manifest or files could not be had.
+fn no_package(reason: &str) -> Error {
+    Error::NoServer(format!("its package ({reason})"))
 }
 
 fn check_call(method: &str, body: &[u8]) -> Result<(), Error> {

@@ -14,6 +14,7 @@ use crate::manifest::{self, Capabilities, StateKind};
 use crate::node::{Moved, Node};
 use crate::registry::Validated;
 use crate::session::server::post;
+use crate::session::NOT_PERMITTED;
 use crate::time::Millis;
 use crate::wire::{self, ClientFrame, Control, ServerBody, ServerFrame, Step};
 
@@ -31,8 +32,7 @@ impl Node {
             let known = hosted.package.and_then(|package| self.packages.get(&package));
             if !known.is_none_or(|known| known.package.permits_access(&from)) {
                 let authority = (hosted.group.epoch(), hosted.group.term());
-                let body =
-                    ServerBody::Gone { reason: "the service does not permit this consumer".to_owned() };
+                let body = ServerBody::Gone { reason: NOT_PERMITTED.to_owned() };
                 post(&mut self.cx, &mut self.net, service, (from, frame.session), authority, 0, body);
                 return;
             }

@@ -50,7 +50,7 @@ for (const level of ["0", "2"]) {
         return got;
       });
       assert.deepEqual(got, [
-        "created", ["done", "", got[1][2], "Send 1 0"], ["trapped", "unreachable"], ["done", "1000"], "created",
+        "created", ["done", "", got[1][2], "Send 1 0"], ["trapped", "unreachable: spoilt (service.ts:15:48)"], ["done", "1000"], "created",
         true, ["done", "2500"], ["failed", "give me a number"], ["failed", 'unknown method "nope"'],
       ]);
     }));

@@ -160,6 +160,8 @@ export class Peer extends EventTarget {
   private constructor();
   /** Resolves once others can reach this peer. `disconnected` when no relay answers in time. */
   static join(options?: JoinOptions): Promise<Peer>;
+  /** A peer without a network and with a key of its own: what it publishes runs in this tab alone, for trying it. */
+  static alone(): Promise<Peer>;
   /** libp2p PeerId: the same after a reload, never that of another tab. */
   readonly id: string;
   status(): Status;
@@ -181,7 +183,7 @@ export class Peer extends EventTarget {
   package(service: string): Promise<{ manifest: Manifest; ui: Record<string, Uint8Array> }>;
   /** Stops serving here without handing over: the state is lost. */
   drop(service: string): Promise<void>;
-  /** Refused: this version keeps no ratings. */
+  /** Refused by an `error` event: this version keeps no ratings. */
   rate(service: string, stars: number): void;
   /** Open sessions of this peer. */
   sessions(): Session[];

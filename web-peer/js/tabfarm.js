@@ -35,7 +35,11 @@ export class Peer extends EventTarget {
   #online = () => this.#raw.online();
   #shown = () => this.#raw.ring();
 
-  static async join(options = {}) {
+  static join(options = {}) {
+    return Peer.#join(options).catch((error) => Promise.reject(named(error)));
+  }
+
+  static async #join(options) {
     const { relays, store = 'indexeddb', iceServers = [], name = '', timeoutMs = JOIN_TIME } = options;
     const [addresses, key] = await Promise.all([addressesOf(relays), identity(store), load()]);
     const peer = Peer.#start(key, name, iceServers);
@@ -54,8 +58,12 @@ export class Peer extends EventTarget {
   }
 
   static async alone() {
-    const [key] = await Promise.all([identity('memory'), load()]);
-    return Peer.#start(key, '', []);
+    try {
+      const [key] = await Promise.all([identity('memory'), load()]);
+      return Peer.#start(key, '', []);
+    } catch (error) {
+      throw named(error);
+    }
   }
 
   static #start(key, name, iceServers) {
@@ -95,14 +103,24 @@ export class Peer extends EventTarget {
     return [...this.#sessions.values()];
   }
 
-  async publish({ manifest, module, ui = {} }) {
-    const text = new TextEncoder().encode(JSON.stringify(manifest));
-    const assets = Object.entries(ui).map(([path, body]) => [path, bytes(body)]);
-    return this.#ask((id) => this.#raw.publish(id, text, bytes(module), assets));
+  async publish(pkg) {
+    let text, code, assets;
+    try {
+      const { manifest, module, ui = {} } = pkg;
+      text = new TextEncoder().encode(JSON.stringify(manifest));
+      code = bytes(module);
+      assets = Object.entries(ui).map(([path, body]) => [path, bytes(body)]);
+    } catch (error) {
+      throw new TabfarmError('invalid-package', `a package is { manifest, module, ui }: ${error.message}`);
+    }
+    return this.#ask((id) => this.#raw.publish(id, text, code, assets));
   }
 
   async find(query = {}) {
     const { name, text, tag, near = [] } = query;
+    if (near.length !== 0 && !(near.length === 3 && near.every(Number.isFinite))) {
+      throw new TabfarmError('refused', '`near` is [latitude, longitude, kilometres]');
+    }
     return this.#ask((id) => this.#raw.find(id, name, text, tag, Float64Array.from(near)));
   }
 
@@ -151,7 +169,7 @@ export class Peer extends EventTarget {
   }
 
   rate() {
-    throw new TabfarmError('refused', 'ratings are not kept yet');
+    this.#report(new TabfarmError('refused', 'ratings are not kept yet'));
   }
 
   async leave() {
@@ -203,7 +221,7 @@ export class Peer extends EventTarget {
         give(id);
       } catch (error) {
         this.#requests.delete(id);
-        reject(error);
+        reject(named(error));
       }
     });
   }
@@ -340,6 +358,11 @@ export class Session extends EventTarget {
       this.dispatchEvent(new CustomEvent('error', { detail: { code, message } }));
     });
   }
+}
+
+/** What goes wrong before the peer sees a request (an argument of the wrong type) has a code as well. */
+function named(error) {
+  return error instanceof TabfarmError ? error : new TabfarmError('refused', String(error?.message ?? error));
 }
 
 /** The wasm behind a peer, loaded once. */

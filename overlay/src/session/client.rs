@@ -9,6 +9,7 @@ use serde_bytes::ByteBuf;
 
 use crate::id::{PeerId, RequestId, ServiceId, SessionId};
 use crate::io::{Answer, Error, Event};
+use crate::session::NOT_PERMITTED;
 use crate::time::{Millis, Time};
 use crate::wire::{CallResult, ClientBody, OutItem, ServerBody, ServerFrame, SessionInput};
 
@@ -401,7 +402,11 @@ impl ClientSession {
     fn on_gone(&mut self, now: Time, reason: String, out: &mut Vec<Action>) {
         match self.phase {
             Phase::Opening { request, .. } => {
-                out.push(Action::Answer(request, Err(Error::Refused(reason))));
+                let error = match reason.as_str() {
+                    NOT_PERMITTED => Error::NotPermitted(reason),
+                    _ => Error::Refused(reason),
+                };
+                out.push(Action::Answer(request, Err(error)));
                 out.push(Action::Ended);
             }
             // Refused before it was open: trying again at once would go on for ever.
