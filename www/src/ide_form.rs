@@ -56,8 +56,7 @@ pub fn IdeForm(props: &Props) -> Html {
             </label>
             <TextField id="description" label="Description" value={draft.description.clone()} set={text(|draft, value| draft.description = value)} flaw={flaw("description")} />
             <TextField id="tags" label="Tags" value={draft.tags.clone()} set={text(|draft, value| draft.tags = value)} flaw={flaw("tags")} />
-            <details open={["memory", "storage", "access", "hosts"].iter().any(|field| flaw(field).is_some())}>
-                <summary>{ "Limits and people" }</summary>
+            <Fold title="Limits and people" flawed={["memory", "storage", "access", "hosts"].iter().any(|field| flaw(field).is_some())}>
                 <div class="stack tight">
                     <div class="pair even">
                         <TextField id="memory" label="Memory, MiB" hint="16" value={draft.memory.clone()} set={text(|draft, value| draft.memory = value)} flaw={flaw("memory")} />
@@ -67,17 +66,42 @@ pub fn IdeForm(props: &Props) -> Html {
                     <TextField id="hosts" label="Who may host it" hint="anyone, or peer ids" value={draft.hosts.clone()} set={text(|draft, value| draft.hosts = value)} flaw={flaw("hosts")} />
                     <p class="hint">{ "Storage is what " }<code>{ "cx.put" }</code>{ " may keep. You are always among those who may." }</p>
                 </div>
-            </details>
-            <details open={flaw("interface").is_some()}>
-                <summary>{ "Methods" }</summary>
+            </Fold>
+            <Fold title="Methods" flawed={flaw("interface").is_some()}>
                 <label class="field">
                     <textarea rows="6" class="mono small" spellcheck="false" data-testid="ide-interface" aria-label="Methods as JSON"
                         aria-invalid={flaw("interface").is_some().to_string()} value={draft.interface.clone()} oninput={methods} />
                     <span class="hint">{ "Each method with the JSON Schema of its body and reply; without a schema it takes and gives bytes. " }<code>{ "readOnly" }</code>{ " methods change nothing." }</span>
                     if let Some(words) = flaw("interface") { <span class="problem" role="alert">{ words }</span> }
                 </label>
-            </details>
+            </Fold>
         </div>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct FoldProps {
+    title: &'static str,
+    /// Something in it is wrong: it opens, and then stays as the person leaves it.
+    flawed: bool,
+    children: Html,
+}
+
+/// A part of the form that is folded away until it is needed.
+#[component]
+fn Fold(props: &FoldProps) -> Html {
+    let open = use_state(|| false);
+    let ontoggle = {
+        let open = open.clone();
+        Callback::from(move |event: Event| {
+            open.set(event.target_unchecked_into::<web_sys::Element>().has_attribute("open"));
+        })
+    };
+    html! {
+        <details open={*open || props.flawed} {ontoggle}>
+            <summary>{ props.title }</summary>
+            { props.children.clone() }
+        </details>
     }
 }
 

@@ -17,9 +17,9 @@ pub fn explain(error: &JsValue) -> String {
         "no-server" => "Nobody serves this service right now. Try again in a moment, or volunteer this tab to host it.".into(),
         "deadline" => "It took too long. Check your connection, then try again; a call that was sent is never executed twice.".into(),
         "trapped" => with("The service failed while it handled this. Its state is as it was before.", &said),
-        "refused" => with("The other side refused.", &said),
+        "refused" => with("It was refused.", &said),
         "invalid-package" => with("The package is not valid, so nothing was published. Fix what is named here and publish again.", &said),
-        "not-permitted" => with("That is not permitted.", &said),
+        "not-permitted" => with("That is not permitted to this tab.", &said),
         "overloaded" => "Too much is waiting to be sent. Wait a moment, then try again.".into(),
         "ambiguous" => "Several people publish a service of that name. Open the one you mean from the catalogue.".into(),
         "disconnected" => "The connection to this service ended. Open it again to go on.".into(),
@@ -32,6 +32,10 @@ pub fn explain(error: &JsValue) -> String {
 }
 
 fn with(sentence: &str, detail: &str) -> String {
+    // The kernel begins with the code in words, which the sentence says already.
+    const SAID: [&str; 4] =
+        ["the service failed: ", "refused: ", "the package is not valid: ", "not permitted: "];
+    let detail = SAID.iter().find_map(|said| detail.strip_prefix(said)).unwrap_or(detail);
     if detail.is_empty() {
         sentence.to_owned()
     } else {

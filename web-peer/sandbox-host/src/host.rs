@@ -404,6 +404,20 @@ impl Shared {
     }
 }
 
+/// A sandbox that is no longer used leaves nothing behind that would call into it.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        if let Some(interval) = state.ticking.take() {
+            self.window.clear_interval_with_handle(interval);
+        }
+        if state.flushing {
+            // A microtask cannot be taken back: it finds nobody, once.
+            std::mem::replace(&mut self.flush, Closure::new(|| {})).forget();
+        }
+    }
+}
+
 impl State {
     fn keep(&mut self, package: PackageId, prepared: Prepared) {
         self.packages.insert(package, prepared);
@@ -438,8 +452,7 @@ impl State {
 
     fn end(&mut self, id: InstanceId) {
         if let Some(instance) = self.instances.remove(&id) {
-            instance.port.set_onmessage(None);
-            instance.port.close();
+            instance.hush();
             if let Some(frame) = &self.frame {
                 frame.stop(instance.worker);
             }
@@ -453,7 +466,19 @@ impl State {
     }
 }
 
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.hush();
+    }
+}
+
 impl Instance {
+    /// Hears nothing more from its worker.
+    fn hush(&self) {
+        self.port.set_onmessage(None);
+        self.port.close();
+    }
+
     /// Reads a message of the worker; `Err` says why the instance is gone.
     fn read(&mut self, id: InstanceId, data: JsValue, events: &mut Vec<SandboxEvent>) -> Result<(), String> {
         let unexpected = || String::from("the worker answered what it was not asked");
