@@ -1,6 +1,6 @@
 //! What a person or program asks of the node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::handover::target::Wanted;
 use crate::id::{BlobId, PackageId, PeerId, RequestId, ServiceId, SessionId};
@@ -19,6 +19,14 @@ const HOST_WITHIN: Millis = Millis::secs(60);
 const LEAVE_WITHIN: Millis = Millis::secs(10);
 /// Sessions of one node as a consumer.
 const MAX_SESSIONS: usize = 1024;
+/// Commands that look again later.
+const MAX_RETRIES: usize = 256;
+/// Between two looks for a host that is not known, or cannot be reached.
+const LOOK_AGAIN: Millis = Millis(500);
+/// How long a service that nobody is known to serve is looked for.
+const FIND_HOST_WITHIN: Millis = Millis::secs(3);
+/// From this length of the chain of hosts on, the publisher's next record names the present one as genesis.
+const RENEW_GENESIS: usize = 8;
 /// `package` commands under way.
 const MAX_PACKAGE_REQUESTS: usize = 64;
 
@@ -33,10 +41,18 @@ pub(crate) enum Purpose {
         request: RequestId,
         service: String,
         deadline: Time,
+        /// Nobody that serves it is looked for after this.
+        find_until: Time,
     },
     Host {
-        request: RequestId,
+        requests: Vec<RequestId>,
         service: String,
+        until: Time,
+        find_until: Time,
+    },
+    /// Who serves a service of this node's own that is being published.
+    Publish {
+        package: PackageId,
     },
     Package {
         request: RequestId,
@@ -85,7 +101,9 @@ impl Node {
             }
             Command::Open { service, deadline_ms } => {
                 let deadline = self.deadline(deadline_ms, OPEN_WITHIN);
-                self.look_up(service.clone(), Purpose::Open { request, service, deadline });
+                let find_until = deadline.min(self.cx.now + FIND_HOST_WITHIN);
+                let open = Purpose::Open { request, service: service.clone(), deadline, find_until };
+                self.look_up(service, open);
             }
             Command::Call { session, method, body, deadline_ms } => {
                 let deadline = self.deadline(deadline_ms, CALL_WITHIN);
@@ -122,7 +140,12 @@ impl Node {
                 self.set_policy(policy);
                 self.answer(request, Ok(Answer::Done));
             }
-            Command::Host { service } => self.look_up(service.clone(), Purpose::Host { request, service }),
+            Command::Host { service } => {
+                let until = self.cx.now + HOST_WITHIN;
+                let (requests, find_until) = (vec![request], self.cx.now + FIND_HOST_WITHIN);
+                let host = Purpose::Host { requests, service: service.clone(), until, find_until };
+                self.look_up(service, host);
+            }
             Command::Handover { service, to } => match self.hosted_service(&service) {
                 Ok(service) => self.hand_over(service, to, Some(request)),
                 Err(error) => self.answer(request, Err(error)),
@@ -151,8 +174,13 @@ impl Node {
                 let services = self.directory.index().search(&query, now);
                 self.answer(request, Ok(Answer::Found { services, complete }));
             }
-            Some(Purpose::Open { request, service, deadline }) => self.open(request, &service, deadline),
-            Some(Purpose::Host { request, service }) => self.host(request, &service),
+            Some(Purpose::Open { request, service, deadline, find_until }) => {
+                self.open(request, &service, deadline, find_until);
+            }
+            Some(Purpose::Host { requests, service, until, find_until }) => {
+                self.host(requests, service, until, find_until);
+            }
+            Some(Purpose::Publish { package }) => self.go_on_publishing(package),
             Some(Purpose::Package { request, service }) => self.fetch_package(request, &service),
             Some(Purpose::Hosts { session }) => {
                 let Some(service) = self.sessions.get(&session).map(|session| session.service) else {
@@ -214,11 +242,12 @@ impl Node {
         if let Some((request, service)) = self.pulls.remove(&package) {
             let record =
                 self.directory.index().service_bytes(service).map(<[u8]>::to_vec).unwrap_or_default();
-            let founded = result.clone().and_then(|()| self.found(package, record, 1));
+            let founded = result.clone().and_then(|()| self.found_again(package, record));
             match founded {
                 Ok(service) => {
-                    let until = self.cx.now + HOST_WITHIN;
-                    self.targets.want(service, Wanted { request, from: self.cx.me, until });
+                    let (until, name) = (self.cx.now + HOST_WITHIN, String::new());
+                    let wanted = Wanted { requests: vec![request], name, from: self.cx.me, until };
+                    self.targets.want(service, wanted);
                 }
                 Err(reason) => self.answer(request, Err(Error::Refused(reason))),
             }
@@ -312,8 +341,16 @@ impl Node {
 
     pub(crate) fn fail_late_commands(&mut self) {
         for (_, wanted) in self.targets.late_wanted(self.cx.now) {
-            let text = "the service did not arrive in time".to_owned();
-            self.answer(wanted.request, Err(Error::Deadline(text)));
+            let error = Error::Deadline("the service did not arrive in time".to_owned());
+            self.answer_all(wanted.requests, Err(error));
+        }
+        let now = self.cx.now;
+        for _ in 0..self.retries.len() {
+            match self.retries.pop_front() {
+                Some((at, purpose)) if at <= now => self.look_again(purpose),
+                Some(later) => self.retries.push_back(later),
+                None => {}
+            }
         }
         if self.leaving.as_ref().is_some_and(|leaving| leaving.until <= self.cx.now) {
             self.finish_leaving();
@@ -445,19 +482,57 @@ impl Node {
         for bytes in std::iter::once(module).chain(ui.iter().map(|(_, bytes)| bytes.as_slice())) {
             self.packages.add_file(bytes).map_err(Error::Overloaded)?;
         }
-        let (service, name, id) = (package.service(), package.full_name(), package.id);
+        let (service, id) = (package.service(), package.id);
         if self.publishing.values().any(|publishing| publishing.service == service) {
             return Err(Error::Overloaded("this service is being published already".to_owned()));
         }
         self.packages.learn(&mut self.cx, &json, &signature).map_err(Error::Overloaded)?;
-        let known = self.directory.index().service(service, self.cx.now);
-        // Epochs rise: what is founded again after its hosts were lost must outrank what consumers remember.
-        let epoch = if known.is_some() { self.cx.now.0 / 1000 } else { 1 };
-        let sequence = known.map_or(0, |record| record.sequence + 1).max(self.cx.now.0);
+        let (name, short) = (package.full_name(), package.manifest.name.clone());
+        let record = Vec::new();
+        self.publishing.insert(id, Publishing { request, service, name, record, epoch: 1 });
+        // It may run in others' tabs already, though this one knows nothing of it (a reloaded page): what is published
+        // now is then its next version, not another service of the same name.
+        let query = Query { name: Some(short), ..Query::default() };
+        let search = self.directory.search(&mut self.cx, &mut self.net, query, Some(service));
+        self.searches.insert(search, Purpose::Publish { package: id });
+        Ok(())
+    }
+
+    /// Who serves the service is known as well as it can be: signs its record and prepares its module.
+    fn go_on_publishing(&mut self, id: PackageId) {
+        let Some(service) = self.publishing.get(&id).map(|publishing| publishing.service) else { return };
+        let known = self.directory.index().service(service, self.cx.now).is_some();
+        match self.sign_record(id) {
+            Err(reason) => {
+                self.fail_publish(service, &reason);
+            }
+            Ok(record) => {
+                if let Some(publishing) = self.publishing.get_mut(&id) {
+                    publishing.record = record;
+                    // Epochs rise: what is founded again after its hosts were lost must outrank what consumers remember.
+                    publishing.epoch = if known { self.cx.now.0 / 1000 } else { 1 };
+                }
+                self.packages.prepare(&mut self.cx, &mut self.net, id, &[]);
+            }
+        }
+    }
+
+    /// The record of a service of this node's own, for a package that is known here.
+    fn sign_record(&self, id: PackageId) -> Result<Vec<u8>, String> {
+        let package = &self.packages.get(&id).ok_or("the package is not known")?.package;
+        let (service, now) = (package.service(), self.cx.now);
+        let known = self.directory.index().service(service, now);
+        // Served elsewhere it stays whose it is: the chain of its hosts begins where it began, or, grown long, now.
+        let hosts = self.directory.index().hosts(service, now);
+        let long = hosts.first().filter(|host| host.succession.links.len() >= RENEW_GENESIS);
+        let genesis = match known.filter(|_| self.hosted.contains_key(&service) || !hosts.is_empty()) {
+            Some(known) => long.map_or(known.genesis.host, |host| host.host),
+            None => self.cx.me,
+        };
         let record = ServiceRecord {
             name: package.manifest.name.clone(),
             publisher: self.cx.me,
-            sequence,
+            sequence: known.map_or(0, |record| record.sequence + 1).max(now.0),
             package: id,
             version: package.manifest.version.clone(),
             description: package.manifest.description.clone(),
@@ -466,15 +541,23 @@ impl Node {
             location: package.manifest.location,
             has_ui: package.manifest.ui.is_some(),
             hosts: package.manifest.hosts.clone(),
-            genesis: Genesis { host: self.cx.me, machine_version: MACHINE_VERSION },
-            created: self.cx.now,
-            expires: self.cx.now + SERVICE_LIFETIME,
+            genesis: Genesis { host: genesis, machine_version: MACHINE_VERSION },
+            created: now,
+            expires: now + SERVICE_LIFETIME,
             withdrawn: false,
         };
-        let record = record.encode(&self.secret).map_err(|error| invalid(error.to_string()))?;
-        self.publishing.insert(id, Publishing { request, service, name, record, epoch });
-        self.packages.prepare(&mut self.cx, &mut self.net, id, &[]);
-        Ok(())
+        record.encode(&self.secret).map_err(|error| error.to_string())
+    }
+
+    /// Serves here what nobody serves: a stateless service of anybody, or one of this node's own, whose state is lost.
+    fn found_again(&mut self, package: PackageId, record: Vec<u8>) -> Result<ServiceId, String> {
+        let known = self.packages.get(&package).ok_or("the package is not known")?;
+        if known.package.manifest.state == StateKind::None {
+            return self.found(package, record, 1);
+        }
+        let record = self.sign_record(package)?;
+        self.directory.learn(&self.cx, &mut self.net, &record);
+        self.found(package, record, self.cx.now.0 / 1000)
     }
 
     /// Searches for a service unless its host is known already.
@@ -498,7 +581,26 @@ impl Node {
         }
     }
 
-    fn open(&mut self, request: RequestId, service: &str, deadline: Time) {
+    /// Searches once more for a command whose time is not over.
+    fn look_again(&mut self, purpose: Purpose) {
+        let name = match &purpose {
+            Purpose::Open { service, .. } | Purpose::Host { service, .. } => service.clone(),
+            _ => return,
+        };
+        self.look_up(name, purpose);
+    }
+
+    /// Lets a command look again after `wait`; `Err` gives it back when its time is over by then.
+    fn later(&mut self, wait: Millis, until: Time, purpose: Purpose) -> Result<(), Purpose> {
+        let at = self.cx.now + wait;
+        if at >= until || self.retries.len() >= MAX_RETRIES {
+            return Err(purpose);
+        }
+        self.retries.push_back((at, purpose));
+        Ok(())
+    }
+
+    fn open(&mut self, request: RequestId, service: &str, deadline: Time, find_until: Time) {
         let record = match self.directory.index().resolve(service, self.cx.now) {
             Ok(record) => record,
             Err(error) => return self.answer(request, Err(error)),
@@ -506,7 +608,12 @@ impl Node {
         let (id, name, stateless) = (record.service(), record.full_name(), record.state == StateKind::None);
         let hosts = self.known_hosts(id);
         if hosts.is_empty() {
-            return self.answer(request, Err(Error::NoServer(name)));
+            // It may be on its way from one host to the next, or its host's record on its way here.
+            let again = Purpose::Open { request, service: service.to_owned(), deadline, find_until };
+            if self.later(LOOK_AGAIN, find_until, again).is_err() {
+                self.answer(request, Err(Error::NoServer(name)));
+            }
+            return;
         }
         if self.sessions.len() >= MAX_SESSIONS {
             let error = Error::Overloaded("this node has too many sessions".to_owned());
@@ -529,34 +636,60 @@ impl Node {
         self.act(session, actions);
     }
 
-    fn host(&mut self, request: RequestId, service: &str) {
-        let record = match self.directory.index().resolve(service, self.cx.now) {
+    fn host(&mut self, requests: Vec<RequestId>, service: String, until: Time, find_until: Time) {
+        let record = match self.directory.index().resolve(&service, self.cx.now) {
             Ok(record) => record,
-            Err(error) => return self.answer(request, Err(error)),
+            Err(error) => return self.answer_all(requests, Err(error)),
         };
         let (id, name, package) = (record.service(), record.full_name(), record.package);
         let (stateless, own) = (record.state == StateKind::None, record.publisher == self.cx.me);
         if !record.hosts_permit(&self.cx.me) {
             let error = Error::NotPermitted(format!("{name} does not permit this host"));
-            return self.answer(request, Err(error));
+            return self.answer_all(requests, Err(error));
         }
         if self.hosted.get(&id).is_some_and(|hosted| hosted.is_serving()) {
-            return self.answer(request, Ok(Answer::Done));
+            return self.answer_all(requests, Ok(Answer::Done));
         }
+        let (on_its_way, mut others) =
+            requests.into_iter().partition::<Vec<_>, _>(|request| self.targets.want_too(&id, *request));
+        if !on_its_way.is_empty() && others.is_empty() {
+            return;
+        }
+        let publisher = record.publisher;
         let hosts = self.known_hosts(id);
         if stateless || (own && hosts.is_empty()) {
-            let providers = if hosts.is_empty() { vec![record.publisher] } else { hosts };
+            let providers = if hosts.is_empty() { vec![publisher] } else { hosts };
+            let request = others.swap_remove(0);
+            if self.pulls.contains_key(&package) {
+                let error = Error::Overloaded("the service is on its way already".to_owned());
+                return self.answer(request, Err(error));
+            }
             self.pulls.insert(package, (request, id));
             return self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
         }
         let Some(from) = hosts.first().copied() else {
-            return self.answer(request, Err(Error::NoServer(name)));
+            let again = Purpose::Host { requests: others, service, until, find_until };
+            if let Err(Purpose::Host { requests, .. }) = self.later(LOOK_AGAIN, find_until, again) {
+                self.answer_all(requests, Err(Error::NoServer(name)));
+            }
+            return;
         };
-        self.targets.want(id, Wanted { request, from, until: self.cx.now + HOST_WITHIN });
+        let wanted = Wanted { requests: others, name: service, from, until };
         let want = Control::Handover { service: id, id: self.cx.random_id(), step: Step::Want };
-        if !self.net.send_or_dial(&mut self.cx, from, Lane::Control, &want) {
-            self.targets.take_wanted(&id);
-            self.answer(request, Err(Error::NoServer(name)));
+        if self.net.send_or_dial(&mut self.cx, from, Lane::Control, &want) {
+            self.targets.want(id, wanted);
+        } else {
+            self.host_later(LOOK_AGAIN, wanted);
+        }
+    }
+
+    /// Asks for a service again after `wait`.
+    pub(crate) fn host_later(&mut self, wait: Millis, wanted: Wanted) {
+        let Wanted { requests, name, until, .. } = wanted;
+        let find_until = until.min(self.cx.now + wait + FIND_HOST_WITHIN);
+        let again = Purpose::Host { requests, service: name, until, find_until };
+        if let Err(Purpose::Host { requests, service, .. }) = self.later(wait, until, again) {
+            self.answer_all(requests, Err(Error::NoServer(service)));
         }
     }
 
@@ -601,7 +734,15 @@ impl Node {
     }
 
     fn leave(&mut self, request: RequestId) {
-        self.leaving = Some(Leaving { request, until: self.cx.now + LEAVE_WITHIN });
+        if let Some(leaving) = &mut self.leaving {
+            if leaving.requests.len() < MAX_RETRIES {
+                leaving.requests.push(request);
+            } else {
+                self.answer(request, Err(Error::Overloaded("this node is leaving".to_owned())));
+            }
+            return;
+        }
+        self.leaving = Some(Leaving { requests: vec![request], until: self.cx.now + LEAVE_WITHIN });
         let volunteers: Vec<PeerId> = self
             .net
             .peers()
@@ -623,7 +764,7 @@ impl Node {
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.with_session(id, |session, _, out| session.close(out));
         }
-        self.answer(leaving.request, Ok(Answer::Done));
+        self.answer_all(leaving.requests, Ok(Answer::Done));
     }
 
     fn on_upgrade_failed(&mut self, package: PackageId, reason: &str) {
@@ -658,6 +799,22 @@ impl Node {
 
     fn deadline(&self, ms: u64, default: Millis) -> Time {
         self.cx.now + if ms == 0 { default } else { Millis(ms.min(3_600_000)) }
+    }
+
+    /// The packages that something here runs, founds, takes over or replaces.
+    pub(crate) fn used_packages(&self) -> BTreeSet<PackageId> {
+        let hosted = self.hosted.values().filter_map(|hosted| hosted.package);
+        let running = self.hosted.values().filter_map(|hosted| hosted.instance.as_ref());
+        let running = running.flat_map(|instance| instance.packages());
+        let coming = self.targets.coming().map(|(_, package)| package);
+        let own = self.publishing.keys().chain(self.pulls.keys()).chain(self.upgrading.keys()).copied();
+        hosted.chain(running).chain(coming).chain(own).collect()
+    }
+
+    fn answer_all(&mut self, requests: Vec<RequestId>, result: Result<Answer, Error>) {
+        for request in requests {
+            self.answer(request, result.clone());
+        }
     }
 
     fn answer(&mut self, request: RequestId, result: Result<Answer, Error>) {

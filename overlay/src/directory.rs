@@ -8,7 +8,7 @@ use crate::cx::{Cx, Signal};
 use crate::id::{Hash, PeerId, ServiceId};
 use crate::io::{DhtCommand, DhtEvent, Lane, Output, Query, Role};
 use crate::net::Net;
-use crate::registry::{self, Index, RecordError, Validated};
+use crate::registry::{self, Change, Index, RecordError, Validated};
 use crate::time::{Millis, Time};
 use crate::wire::Control;
 
@@ -50,7 +50,7 @@ pub struct Directory {
     ended: BTreeMap<u64, bool>,
     next: u64,
     /// Host records that the DHT gave before the record of their service.
-    orphans: VecDeque<Vec<u8>>,
+    orphans: VecDeque<(ServiceId, Vec<u8>)>,
 }
 
 impl Directory {
@@ -75,20 +75,31 @@ impl Directory {
     pub fn learn(&mut self, cx: &Cx, net: &mut Net, record: &[u8]) -> bool {
         let result = self.index.insert(record, cx.now);
         if result == Err(RecordError::UnknownService) {
-            if self.orphans.len() >= MAX_ORPHANS {
-                self.orphans.pop_front();
-            }
-            self.orphans.push_back(record.to_vec());
-        }
-        let news = result.is_ok();
-        if let (true, Ok(Validated::Host(host))) = (news, Validated::decode(record)) {
-            net.hint(host.host, host.addresses);
-        } else if news {
-            for orphan in std::mem::take(&mut self.orphans) {
-                self.learn(cx, net, &orphan);
+            if let Ok(Validated::Host(host)) = Validated::decode(record) {
+                if self.orphans.len() >= MAX_ORPHANS {
+                    self.orphans.pop_front();
+                }
+                self.orphans.push_back((host.service, record.to_vec()));
             }
         }
-        news
+        match result {
+            Ok(Change::Host(service, host)) => {
+                let hosts = self.index.hosts(service, cx.now);
+                let addresses = hosts.into_iter().find(|record| record.host == host);
+                addresses.into_iter().for_each(|record| net.hint(host, record.addresses.clone()));
+            }
+            Ok(Change::Service(service)) => {
+                let (own, others) =
+                    std::mem::take(&mut self.orphans).into_iter().partition(|(of, _)| *of == service);
+                self.orphans = others;
+                let own: VecDeque<(ServiceId, Vec<u8>)> = own;
+                own.into_iter().for_each(|(_, orphan)| {
+                    self.learn(cx, net, &orphan);
+                });
+            }
+            Err(_) => {}
+        }
+        result.is_ok()
     }
 
     /// Searches wider than the index; ends in [`Signal::Searched`] with the returned id. With `service` the search

@@ -10,8 +10,9 @@ use crate::id::{PackageId, PeerId, ServiceId};
 use crate::instance::{Image, Instance};
 use crate::io::{Event, HostedInfo, Lane};
 use crate::net::Net;
+use crate::registry::Succession;
 use crate::session::server::{post, Parts, Server};
-use crate::time::Time;
+use crate::time::{Millis, Time};
 use crate::wire::{ClientFrame, Control, GroupFrame, Member, Members, ServerBody, Step};
 
 /// A group that this node takes part in as a target, until it leads alone.
@@ -46,6 +47,8 @@ pub struct Hosted {
     pub name: String,
     /// The publisher's record, signed; empty for a witness.
     pub record: Vec<u8>,
+    /// How this node came to host it; a witness does not.
+    pub succession: Succession,
     /// The package; a witness has none.
     pub package: Option<PackageId>,
     /// The group.
@@ -77,6 +80,29 @@ pub struct Hosted {
     pub former: std::collections::BTreeSet<PeerId>,
     /// Messages that the guard refused.
     pub refused: u64,
+    /// How often others asked for it.
+    pub pulled: Pulled,
+}
+
+/// Bounds how often a service moves because others ask for it: nobody makes it spend its life on the road.
+#[derive(Debug, Default)]
+pub struct Pulled {
+    last: Option<(Time, u32)>,
+}
+
+impl Pulled {
+    /// Takes a request; `Some` is how long whoever asks has to wait. Each request within a minute of the one before
+    /// doubles the wait, from half a second on.
+    pub fn admit(&mut self, now: Time) -> Option<Millis> {
+        let (at, count) = self.last.filter(|(at, _)| now.since(*at) < Millis::secs(60)).unwrap_or((now, 0));
+        let wait = Millis(if count == 0 { 0 } else { 250 << count.min(7) });
+        let waited = now.since(at);
+        if waited < wait {
+            return Some(Millis(wait.0 - waited.0));
+        }
+        self.last = Some((now, count + 1));
+        None
+    }
 }
 
 impl Hosted {
@@ -86,6 +112,7 @@ impl Hosted {
             service,
             name,
             record: Vec::new(),
+            succession: Succession::of(cx.me),
             package: None,
             group,
             instance,
@@ -105,6 +132,7 @@ impl Hosted {
             traps: 0,
             former: std::collections::BTreeSet::new(),
             refused: 0,
+            pulled: Pulled::default(),
         }
     }
 

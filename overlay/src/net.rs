@@ -16,6 +16,8 @@ pub const MAX_PEERS: usize = 16_384;
 const MAX_DIALS: usize = 64;
 /// Frames that wait for one dial.
 const MAX_WAITING: usize = 64;
+/// Queries of one peer at once, in tenths.
+const QUERY_BURST: u64 = 600;
 /// A dial that says nothing for this long has failed.
 const DIAL_TIMEOUT: Millis = Millis::secs(15);
 /// After a failed dial the same peer is not dialled for this long.
@@ -32,6 +34,10 @@ pub struct Peer {
     pub hello: Option<Hello>,
     /// Since when.
     pub since: Time,
+    /// When a frame of it was last called bad.
+    pub complained_at: Option<Time>,
+    /// What it may still ask of this node's index: tenths of a query, and since when.
+    pub allowance: (u64, Time),
 }
 
 #[derive(Debug)]
@@ -118,8 +124,15 @@ impl Net {
             cx.put(Output::Hangup { peer });
             return false;
         }
-        let since = cx.now;
-        self.peers.entry(peer).or_insert(Peer { path, rtt: None, hello: None, since }).path = path;
+        let fresh = || Peer {
+            path,
+            rtt: None,
+            hello: None,
+            since: cx.now,
+            complained_at: None,
+            allowance: (QUERY_BURST, cx.now),
+        };
+        self.peers.entry(peer).or_insert_with(fresh).path = path;
         for (lane, frame) in waiting {
             cx.put(Output::Send { peer, lane, frame });
         }
@@ -169,6 +182,18 @@ impl Net {
     /// Is connected (a node is connected to itself).
     pub fn is_connected(&self, cx: &Cx, peer: PeerId) -> bool {
         peer == cx.me || self.peers.contains_key(&peer)
+    }
+
+    /// Takes a query of a peer, unless it asks too often: 10 a second, 60 at once.
+    pub fn admit_query(&mut self, now: Time, peer: PeerId) -> bool {
+        let Some(peer) = self.peers.get_mut(&peer) else { return true };
+        let (left, at) = peer.allowance;
+        let left = (left + now.since(at).0 / 10).min(QUERY_BURST);
+        // What is not a whole tenth yet is not lost.
+        let at = if left == QUERY_BURST { now } else { Time(now.0 - now.since(at).0 % 10) };
+        let admitted = left >= 10;
+        peer.allowance = (if admitted { left - 10 } else { left }, at);
+        admitted
     }
 
     /// All connected peers.

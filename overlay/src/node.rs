@@ -1,6 +1,6 @@
 //! The node: every input goes through here to the module that decides, and signals from one module to the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ed25519_dalek::SigningKey;
 
@@ -21,6 +21,9 @@ use crate::wire::{self, Control, GroupFrame, SessionFrame};
 /// How often records, idle sessions and dials are looked after.
 pub(crate) const HOUSEKEEPING: Millis = Millis::secs(5);
 
+/// Bad frames of one peer are mentioned this often.
+const COMPLAIN_EVERY: Millis = Millis::secs(10);
+
 /// Where a service went that was served here.
 pub(crate) struct Moved {
     pub to: PeerId,
@@ -30,7 +33,7 @@ pub(crate) struct Moved {
 
 /// A `leave` command under way.
 pub(crate) struct Leaving {
-    pub request: RequestId,
+    pub requests: Vec<RequestId>,
     pub until: Time,
 }
 
@@ -49,6 +52,8 @@ pub struct Node {
     pub(crate) moved: BTreeMap<ServiceId, Moved>,
     pub(crate) sessions: BTreeMap<SessionId, ClientSession>,
     pub(crate) searches: BTreeMap<u64, Purpose>,
+    /// Commands that look again later: a host that is not known yet, or has no time.
+    pub(crate) retries: VecDeque<(Time, Purpose)>,
     /// Services of this node's own.
     pub(crate) published: BTreeSet<ServiceId>,
     pub(crate) publishing: BTreeMap<PackageId, Publishing>,
@@ -90,6 +95,7 @@ impl Node {
             moved: BTreeMap::new(),
             sessions: BTreeMap::new(),
             searches: BTreeMap::new(),
+            retries: VecDeque::new(),
             published: BTreeSet::new(),
             publishing: BTreeMap::new(),
             upgrading: BTreeMap::new(),
@@ -159,6 +165,7 @@ impl Node {
             self.packages.timeout(),
             self.targets.timeout(),
             self.leaving.as_ref().map(|leaving| leaving.until),
+            self.retries.iter().map(|(at, _)| *at).min(),
         ];
         hosted.chain(sessions).chain(others.into_iter().flatten()).min()
     }
@@ -220,8 +227,14 @@ impl Node {
         }
     }
 
-    /// Another version or garbage: said once per frame, nothing else is harmed.
+    /// Another version or garbage: nothing else is harmed. Said at most every ten seconds and peer.
     fn on_bad_frame(&mut self, from: PeerId, lane: Lane) {
+        let now = self.cx.now;
+        let Some(peer) = self.net.peer_mut(&from) else { return };
+        if peer.complained_at.is_some_and(|at| now.since(at) < COMPLAIN_EVERY) {
+            return;
+        }
+        peer.complained_at = Some(now);
         let message = format!("a message of {} on {} was refused", from.short(), lane.protocol());
         self.cx.event(Event::Error { code: "refused".to_owned(), message });
     }

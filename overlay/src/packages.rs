@@ -16,6 +16,10 @@ use crate::wire::Control;
 const STORE: u64 = 512 * 1024 * 1024;
 /// Manifests that a node keeps.
 const MAX_KNOWN: usize = 1024;
+/// Packages that are in use or on their way, at most.
+const MAX_PREPARATIONS: usize = 60;
+/// Prepared packages that are kept when nothing uses them; the sandbox keeps 64.
+const MAX_PREPARED: usize = 24;
 /// Blobs that are fetched at once.
 const MAX_FETCHES: usize = 32;
 /// How long one peer may take to give a manifest before the next is asked.
@@ -137,6 +141,10 @@ impl Packages {
             return cx.signal(Signal::Prepared(package, Err("its manifest is not known".to_owned())));
         };
         let module = known.package.module;
+        if self.preparations.len() >= MAX_PREPARATIONS && !self.preparations.contains_key(&package) {
+            let reason = "too many packages are in use here".to_owned();
+            return cx.signal(Signal::Prepared(package, Err(reason)));
+        }
         match self.preparations.get(&package) {
             Some(Preparation::Ready) => cx.signal(Signal::Prepared(package, Ok(()))),
             Some(Preparation::Fetching(_)) => {
@@ -195,7 +203,13 @@ impl Packages {
         if is_list {
             fetch.fill_from(&self.store);
         }
+        // What came makes room for requests of other fetches to the same peer.
+        let others = self.fetches.iter().filter(|(_, fetch)| fetch.in_flight().any(|(peer, _)| peer == from));
+        let others: Vec<BlobId> = others.map(|(id, _)| *id).filter(|id| *id != blob).collect();
         self.poll_fetch(cx, net, blob);
+        for other in others {
+            self.poll_fetch(cx, net, other);
+        }
     }
 
     /// A peer has no such package.
@@ -212,6 +226,18 @@ impl Packages {
                 fetch.on_disconnected(peer);
             }
             self.poll_fetch(cx, net, blob);
+        }
+    }
+
+    /// Makes the sandbox forget prepared packages that nothing uses, when there are many.
+    pub fn release_unused(&mut self, cx: &mut Cx, used: &BTreeSet<PackageId>) {
+        let unused =
+            |(id, state): &(&PackageId, &Preparation)| **state == Preparation::Ready && !used.contains(id);
+        let unused: Vec<PackageId> = self.preparations.iter().filter(unused).map(|(id, _)| *id).collect();
+        let surplus = self.preparations.len().saturating_sub(MAX_PREPARED);
+        for package in unused.into_iter().take(surplus) {
+            self.preparations.remove(&package);
+            cx.put(Output::Sandbox(SandboxCommand::Release { package }));
         }
     }
 
@@ -281,8 +307,14 @@ impl Packages {
     }
 
     fn poll_fetch(&mut self, cx: &mut Cx, net: &mut Net, blob: BlobId) {
+        let mut beside: BTreeMap<PeerId, usize> = BTreeMap::new();
+        for (_, other) in self.fetches.iter().filter(|(id, _)| **id != blob) {
+            for (peer, count) in other.in_flight() {
+                *beside.entry(peer).or_default() += count;
+            }
+        }
         let Some(fetch) = self.fetches.get_mut(&blob) else { return };
-        for (peer, message) in fetch.poll(cx.now) {
+        for (peer, message) in fetch.poll_beside(cx.now, &beside) {
             let reachable = net.is_connected(cx, peer) || net.connect(cx, peer);
             if net.is_connected(cx, peer) {
                 net.send_frame(cx, peer, Lane::Bulk, message.encode());

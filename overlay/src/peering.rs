@@ -70,11 +70,13 @@ impl Node {
             }
             Control::Peers(peers) => self.on_peers(&peers),
             Control::Records(records) => self.on_records(from, &records),
-            Control::Query { id, query } => {
+            Control::Query { id, query } if self.net.admit_query(self.cx.now, from) => {
                 let records = self.directory.index().search_records(&query, self.cx.now);
                 let records = records.into_iter().map(ByteBuf::from).collect();
                 self.net.send(&mut self.cx, from, Lane::Control, &Control::Found { id, records });
             }
+            // It asks too often: its search goes on without this node.
+            Control::Query { .. } => {}
             Control::Found { id, records } => {
                 self.directory.on_found(&mut self.cx, &mut self.net, from, id, &records);
             }
@@ -137,6 +139,8 @@ impl Node {
         for hosted in self.hosted.values_mut() {
             hosted.sweep(&mut self.cx, &mut self.net);
         }
+        let used = self.used_packages();
+        self.packages.release_unused(&mut self.cx, &used);
         self.dirty.extend(self.hosted.keys().copied());
         self.drop_leaderless();
         self.renew_records();
@@ -170,6 +174,7 @@ impl Node {
             epoch: hosted.group.epoch(),
             term: hosted.group.term(),
             host: self.cx.me,
+            succession: hosted.succession.clone(),
             members: hosted.group.members().values().map(|member| member.peer).take(8).collect(),
             addresses: self
                 .addresses

@@ -200,6 +200,11 @@ pub enum SandboxCommand {
         /// A prepared package.
         package: PackageId,
     },
+    /// Forget a prepared package that no instance uses; no answer.
+    Release {
+        /// The package.
+        package: PackageId,
+    },
     /// End an instance; no answer.
     Stop {
         /// The instance.

@@ -4,7 +4,7 @@ use serde_bytes::ByteBuf;
 
 use crate::group::Group;
 use crate::handover::source::Verdict;
-use crate::handover::target::{MAX_TARGETS, MAX_WITNESSED};
+use crate::handover::target::{MAX_TARGETS, MAX_WITNESSED, MAX_WITNESSED_PER_PEER};
 use crate::hosting::{Happened, Hosted};
 use crate::id::{BlobId, InstanceId, PackageId, PeerId, ServiceId};
 use crate::instance::machine::Entry;
@@ -12,7 +12,7 @@ use crate::instance::Instance;
 use crate::io::{Answer, Error, Event, Lane, Output, VolunteerPolicy};
 use crate::manifest::{self, Capabilities, StateKind};
 use crate::node::{Moved, Node};
-use crate::registry::Validated;
+use crate::registry::{Succession, Validated};
 use crate::session::server::post;
 use crate::session::NOT_PERMITTED;
 use crate::time::Millis;
@@ -24,6 +24,8 @@ const GAS_PER_CORE: u64 = 1_000_000_000;
 const FORWARD_FOR: Millis = Millis::secs(30);
 /// A member that hears of no leader for this long is not wanted any more, or alone: it gives up.
 const LEADERLESS: Millis = Millis::secs(60);
+/// Who asks for a service that cannot be given away at this moment is told to ask again after this time.
+const WANT_AGAIN: Millis = Millis(500);
 
 impl Node {
     pub(crate) fn on_client_frame(&mut self, from: PeerId, frame: ClientFrame) {
@@ -132,17 +134,19 @@ impl Node {
     pub(crate) fn on_handover_step(&mut self, from: PeerId, service: ServiceId, id: u64, step: Step) {
         match &step {
             Step::Want => return self.on_want(from, service, id),
-            Step::Offer { record, manifest, signature } => {
-                if let Err(reason) = self.on_offer(from, service, id, record, manifest, signature) {
+            Step::Offer { record, manifest, signature, succession } => {
+                let signed = (manifest, signature);
+                if let Err(reason) = self.on_offer(from, service, id, record, signed, succession) {
                     self.refuse(from, service, id, reason);
                 }
                 return;
             }
             Step::AskWitness { name } => return self.on_ask_witness(from, service, id, name.clone()),
-            Step::Seed { image, image_bytes, start, sealed } => {
+            Step::Seed { image, image_bytes, start, sealed, succession } => {
                 let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
                 let (image, start) = ((*image, *image_bytes), (start.clone(), *sealed));
-                return self.targets.on_seed(cx, net, packages, service, from, id, image, start);
+                let succession = succession.clone();
+                return self.targets.on_seed(cx, net, packages, service, from, id, image, start, succession);
             }
             Step::SeedWitness { start } => {
                 if self.hosted.contains_key(&service) {
@@ -157,6 +161,7 @@ impl Node {
                 self.targets.on_refuse(&service, from, id);
                 self.fail_wanted(service, from, reason);
             }
+            Step::Busy { retry_ms } => return self.want_later(service, from, *retry_ms),
             Step::Release { epoch, term } if self.is_released(from, service, (*epoch, *term)) => {
                 return self.remove_hosted(service, Some((from, (*epoch, *term))));
             }
@@ -339,17 +344,22 @@ impl Node {
             .index()
             .service(service, self.cx.now)
             .is_some_and(|record| record.hosts_permit(&from));
-        let refusal = match self.hosted.get(&service) {
-            None => Some("this node does not serve the service"),
-            Some(_) if !permitted => Some("the service does not permit this host"),
-            Some(hosted) if hosted.source.is_some() => Some("another handover of the service is under way"),
-            Some(hosted) if !hosted.is_serving() => {
-                Some("this node does not serve the service at the moment")
-            }
-            Some(_) => None,
+        if !permitted && self.hosted.contains_key(&service) {
+            let reason = "the service does not permit this host".to_owned();
+            return self.refuse(from, service, id, reason);
+        }
+        let now = self.cx.now;
+        let wait = match self.hosted.get_mut(&service) {
+            // It may have moved a moment ago: the record of its new host is on the way.
+            None => Some(WANT_AGAIN),
+            Some(hosted) if hosted.source.is_some() || !hosted.is_serving() => Some(WANT_AGAIN),
+            Some(hosted) => hosted.pulled.admit(now),
         };
-        if let Some(reason) = refusal {
-            return self.refuse(from, service, id, reason.to_owned());
+        if let Some(wait) = wait {
+            let step = Step::Busy { retry_ms: u32::try_from(wait.0).unwrap_or(u32::MAX) };
+            let message = Control::Handover { service, id, step };
+            self.net.send(&mut self.cx, from, Lane::Control, &message);
+            return;
         }
         self.hand_over(service, from, None);
     }
@@ -363,7 +373,8 @@ impl Node {
     ) {
         let id = self.cx.random_id();
         if let Some(hosted) = self.hosted.get_mut(&service) {
-            hosted.start_handover(&mut self.cx, &mut self.net, &self.packages, id, to, request);
+            let chain = hosted.succession.extended(service, to, &self.secret);
+            hosted.start_handover(&mut self.cx, &mut self.net, &self.packages, id, chain, request);
             self.dirty.insert(service);
         } else if let Some(request) = request {
             let result = Err(Error::Refused("the service is not served here".to_owned()));
@@ -377,8 +388,8 @@ impl Node {
         service: ServiceId,
         id: u64,
         record: &ByteBuf,
-        manifest: &ByteBuf,
-        signature: &ByteBuf,
+        (manifest, signature): (&ByteBuf, &ByteBuf),
+        succession: &Succession,
     ) -> Result<(), String> {
         let wanted = self.targets.wants(&service, from);
         if self.policy.is_none() && !wanted {
@@ -400,6 +411,10 @@ impl Node {
         if !known.hosts_permit(&self.cx.me) {
             return Err("the service does not permit this host".to_owned());
         }
+        let serves = succession.proves(service, known.genesis.host, from);
+        if !serves && !succession.is_full(service, from) {
+            return Err("the offering peer was never made a host of the service".to_owned());
+        }
         let package = self.packages.learn(&mut self.cx, manifest, signature)?;
         if package != known.package {
             return Err("the package is not that of the service's record".to_owned());
@@ -407,7 +422,7 @@ impl Node {
         self.check_fit(package, wanted)?;
         self.directory.learn(&self.cx, &mut self.net, record);
         let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
-        self.targets.accept(cx, net, packages, service, id, from, package, record.to_vec());
+        self.targets.accept(cx, net, packages, service, id, from, (&known, record.to_vec()));
         Ok(())
     }
 
@@ -454,11 +469,13 @@ impl Node {
     }
 
     fn on_ask_witness(&mut self, from: PeerId, service: ServiceId, id: u64, name: String) {
-        let witnessed = self.hosted.values().filter(|hosted| hosted.group.is_witness()).count();
+        let witnessed = || self.hosted.values().filter(|hosted| hosted.group.is_witness());
+        let of_peer = witnessed().filter(|hosted| hosted.succession.holder() == from).count();
         let promised = self.targets.is_promised_to_other(&service, from);
         if promised
             || self.hosted.contains_key(&service)
-            || witnessed + self.targets.promised() >= MAX_WITNESSED
+            || witnessed().count() + self.targets.promised() >= MAX_WITNESSED
+            || of_peer + self.targets.promised_to(from) >= MAX_WITNESSED_PER_PEER
         {
             return self.refuse(from, service, id, "this node cannot be a witness now".to_owned());
         }
@@ -484,16 +501,26 @@ impl Node {
     }
 
     fn finish_wanted(&mut self, service: ServiceId) {
-        if let Some(wanted) = self.targets.take_wanted(&service) {
-            self.cx.put(Output::Answer { request: wanted.request, result: Ok(Answer::Done) });
+        for request in self.targets.take_wanted(&service).into_iter().flat_map(|wanted| wanted.requests) {
+            self.cx.put(Output::Answer { request, result: Ok(Answer::Done) });
         }
     }
 
     fn fail_wanted(&mut self, service: ServiceId, from: PeerId, reason: &str) {
         if self.targets.wants(&service, from) {
-            if let Some(wanted) = self.targets.take_wanted(&service) {
+            for request in self.targets.take_wanted(&service).into_iter().flat_map(|w| w.requests) {
                 let result = Err(Error::Refused(reason.to_owned()));
-                self.cx.put(Output::Answer { request: wanted.request, result });
+                self.cx.put(Output::Answer { request, result });
+            }
+        }
+    }
+
+    /// The host cannot give the service away at this moment: ask again, whoever serves then.
+    fn want_later(&mut self, service: ServiceId, from: PeerId, retry_ms: u32) {
+        if self.targets.wants(&service, from) {
+            if let Some(wanted) = self.targets.take_wanted(&service) {
+                let wait = Millis(u64::from(retry_ms).clamp(100, 60_000));
+                self.host_later(wait, wanted);
             }
         }
     }

@@ -8,6 +8,7 @@ use serde_bytes::ByteBuf;
 
 use crate::id::{BlobId, Hash, PackageId, PeerId, ServiceId, SessionId};
 use crate::io::{Query, Role, MAX_FRAME};
+use crate::registry::Succession;
 
 /// The version of every message on every lane. A node refuses frames of another version by name.
 pub const WIRE_VERSION: u8 = 1;
@@ -181,6 +182,8 @@ pub enum Step {
         manifest: ByteBuf,
         /// Its signature.
         signature: ByteBuf,
+        /// How S came to serve.
+        succession: Succession,
     },
     /// T → S: the package is prepared. W → S: I will vote. The number is the new raft id.
     Ready {
@@ -202,6 +205,8 @@ pub enum Step {
         start: LogStart,
         /// S stopped serving; T founds `start.epoch` alone once it has the state.
         sealed: bool,
+        /// How T comes to serve: S has signed it.
+        succession: Succession,
     },
     /// S → W: where the log starts. Answered by `Seeded`.
     SeedWitness {
@@ -228,6 +233,11 @@ pub enum Step {
     Refuse {
         /// Why, in words.
         reason: String,
+    },
+    /// S → T: not now; ask again.
+    Busy {
+        /// When, in ms from now.
+        retry_ms: u32,
     },
 }
 
@@ -459,7 +469,11 @@ impl Step {
     fn check(&self) -> Result<(), WireError> {
         let fits = |name, long: bool| if long { Err(WireError::TooLong(name)) } else { Ok(()) };
         match self {
-            Step::Seed { start, .. } | Step::SeedWitness { start } => {
+            Step::Seed { start, succession, .. } => {
+                fits("succession", !succession.is_bounded())?;
+                Step::SeedWitness { start: start.clone() }.check()
+            }
+            Step::SeedWitness { start } => {
                 fits("members", start.members.is_empty() || start.members.len() > 7)?;
                 fits("members", start.members.contains_key(&0) || start.index == 0 || start.term == 0)?;
                 fits("log", start.index.max(start.term).max(start.epoch) > MAX_COUNT)
@@ -467,8 +481,9 @@ impl Step {
             Step::Refuse { reason } => fits("reason", reason.len() > 512),
             Step::AskWitness { name } => fits("name", name.len() > 128),
             Step::Ready { raft_id } => fits("raft id", *raft_id == 0),
-            Step::Offer { manifest, signature, .. } => {
-                fits("manifest", manifest.len() > 64 * 1024 || signature.len() != 64)
+            Step::Offer { manifest, signature, succession, .. } => {
+                fits("manifest", manifest.len() > 64 * 1024 || signature.len() != 64)?;
+                fits("succession", !succession.is_bounded())
             }
             _ => Ok(()),
         }

@@ -13,7 +13,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{dns, noise, relay, tcp, websocket, yamux, Multiaddr, Swarm, Transport};
 use overlay::id::{PeerId, ServiceId};
-use overlay::registry::{host_key, HostRecord};
+use overlay::registry::{host_key, HostRecord, Succession};
 use overlay::time::{Millis, Time};
 use overlay_libp2p::behaviour::{Behaviour, BehaviourEvent, Options};
 use overlay_libp2p::dht::Capacity;
@@ -143,6 +143,7 @@ fn host_record(secret: &[u8; 32], service: ServiceId, sequence: u64, now: Time) 
         epoch: 1,
         term: 1,
         host,
+        succession: Succession::of(host),
         members: vec![host],
         addresses: Vec::new(),
         sequence,

@@ -137,6 +137,10 @@ impl ToySandbox {
                     SandboxEvent::Snapshot { instance: *instance, run: *run, state: bytes }
                 })
             }
+            SandboxCommand::Release { package } => {
+                self.packages.remove(package);
+                (None, None)
+            }
             SandboxCommand::Stop { instance } => {
                 self.instances.remove(instance);
                 (None, None)

@@ -11,6 +11,7 @@ use crate::instance::Image;
 use crate::io::{Answer, Error, Event, HandoverReport, Lane, Output, Role};
 use crate::net::Net;
 use crate::packages::Packages;
+use crate::registry::Succession;
 use crate::session::server::Parts;
 use crate::time::{Millis, Time};
 use crate::wire::{Control, Member, Members, Step};
@@ -75,6 +76,8 @@ pub struct Source {
     /// [`TAKE_OVER_WITHIN`] and four round trips to the target.
     slack: Millis,
     last_warm: Option<(u64, u64)>,
+    /// The target's chain of hosts.
+    succession: Succession,
 }
 
 /// How a step left the handover.
@@ -127,16 +130,17 @@ impl Source {
 }
 
 impl Hosted {
-    /// Begins to hand over to `target`. The offer goes out at once.
+    /// Begins to hand over to the holder of `succession`. The offer goes out at once.
     pub fn start_handover(
         &mut self,
         cx: &mut Cx,
         net: &mut Net,
         packages: &Packages,
         id: u64,
-        target: PeerId,
+        succession: Succession,
         request: Option<RequestId>,
     ) {
+        let target = succession.holder();
         let refusal = if self.source.is_some() {
             Some("a handover of this service is under way")
         } else if !self.is_serving() || self.group.voters().len() != 1 {
@@ -176,11 +180,13 @@ impl Hosted {
             attempts: 0,
             slack: Millis(TAKE_OVER_WITHIN.0 + 4 * round_trip.0),
             last_warm: None,
+            succession,
         });
         let offer = Step::Offer {
             record: ByteBuf::from(self.record.clone()),
             manifest: ByteBuf::from(known.json.clone()),
             signature: ByteBuf::from(known.signature.to_vec()),
+            succession: self.succession.clone(),
         };
         self.say(cx, net, target, offer);
         self.tell(cx, "offer", "");
@@ -282,8 +288,9 @@ impl Hosted {
         if sealed {
             start.epoch += 1;
         }
-        let (target, witness) = (source.target, source.witness);
-        let seed = Step::Seed { image: blob, image_bytes: packed.len() as u64, start: start.clone(), sealed };
+        let (target, witness, succession) = (source.target, source.witness, source.succession.clone());
+        let image_bytes = packed.len() as u64;
+        let seed = Step::Seed { image: blob, image_bytes, start: start.clone(), sealed, succession };
         self.say(cx, net, target, seed);
         if let Some((witness, _)) = witness {
             self.say(cx, net, witness, Step::SeedWitness { start });

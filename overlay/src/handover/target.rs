@@ -10,6 +10,7 @@ use crate::instance::{Image, Instance};
 use crate::io::Lane;
 use crate::net::Net;
 use crate::packages::Packages;
+use crate::registry::{ServiceRecord, Succession};
 use crate::time::{Millis, Time};
 use crate::wire::{Control, LogStart, Step};
 
@@ -17,6 +18,10 @@ use crate::wire::{Control, LogStart, Step};
 pub const MAX_TARGETS: usize = 16;
 /// Groups that this node is a witness of, or is asked to be.
 pub const MAX_WITNESSED: usize = 64;
+/// Of these, groups of one peer.
+pub const MAX_WITNESSED_PER_PEER: usize = 16;
+/// Commands that wait for one service.
+const MAX_WAITING: usize = 16;
 /// A source that says nothing for this long has given up.
 const SILENCE: Millis = Millis::secs(60);
 
@@ -27,7 +32,7 @@ enum At {
     /// The source makes the image.
     Wait,
     /// The image is fetched.
-    Fetch { image: BlobId, start: LogStart, sealed: bool },
+    Fetch { image: BlobId, start: LogStart, sealed: bool, succession: Succession },
 }
 
 /// A handover to here, until the group is joined.
@@ -37,6 +42,7 @@ pub struct Target {
     source: PeerId,
     name: String,
     record: Vec<u8>,
+    genesis: PeerId,
     package: PackageId,
     raft_id: u64,
     at: At,
@@ -65,8 +71,10 @@ pub struct Targets {
 /// A `host` command under way.
 #[derive(Debug)]
 pub struct Wanted {
-    /// Its id.
-    pub request: RequestId,
+    /// The commands that wait for it.
+    pub requests: Vec<RequestId>,
+    /// The service as it was asked for.
+    pub name: String,
     /// Who serves now.
     pub from: PeerId,
     /// When it fails.
@@ -81,6 +89,8 @@ pub struct Arrival {
     pub start: LogStart,
     /// The source is out already.
     pub sealed: bool,
+    /// How this node came to host it.
+    pub succession: Succession,
     /// The handover.
     pub target: Target,
 }
@@ -89,6 +99,12 @@ impl Targets {
     /// Remembers a `host` command.
     pub fn want(&mut self, service: ServiceId, wanted: Wanted) {
         self.wanted.insert(service, wanted);
+    }
+
+    /// Lets another command wait for a service that is on its way already. False when none is.
+    pub fn want_too(&mut self, service: &ServiceId, request: RequestId) -> bool {
+        let wanted = self.wanted.get_mut(service).filter(|wanted| wanted.requests.len() < MAX_WAITING);
+        wanted.map(|wanted| wanted.requests.push(request)).is_some()
     }
 
     /// Did this node ask that peer for the service.
@@ -123,13 +139,12 @@ impl Targets {
         service: ServiceId,
         id: u64,
         source: PeerId,
-        package: PackageId,
-        record: Vec<u8>,
+        (known, record): (&ServiceRecord, Vec<u8>),
     ) {
-        let name = packages.get(&package).map(|known| known.package.full_name()).unwrap_or_default();
+        let (name, package, genesis) = (known.full_name(), known.package, known.genesis.host);
         let raft_id = cx.random_id();
         let until = cx.now + SILENCE;
-        let target = Target { id, source, name, record, package, raft_id, at: At::Prepare, until };
+        let target = Target { id, source, name, record, genesis, package, raft_id, at: At::Prepare, until };
         self.targets.insert(service, target);
         packages.prepare(cx, net, package, &[source]);
     }
@@ -159,9 +174,14 @@ impl Targets {
         self.promises.get(service).is_some_and(|promise| promise.source != from)
     }
 
-    /// Promises and handovers under way.
+    /// Promises to be a witness that are not redeemed yet.
     pub fn promised(&self) -> usize {
         self.promises.len()
+    }
+
+    /// Those of them to one peer.
+    pub fn promised_to(&self, source: PeerId) -> usize {
+        self.promises.values().filter(|promise| promise.source == source).count()
     }
 
     /// Handovers to here.
@@ -213,6 +233,7 @@ impl Targets {
         id: u64,
         (image, image_bytes): (BlobId, u64),
         (start, sealed): (LogStart, bool),
+        succession: Succession,
     ) {
         let Some(target) = self.targets.get_mut(&service).filter(|t| t.source == from && t.id == id) else {
             return;
@@ -229,7 +250,11 @@ impl Targets {
             let reason = format!("the state has {image_bytes} bytes, more than the manifest allows");
             return self.refuse(cx, net, service, &reason);
         }
-        target.at = At::Fetch { image, start, sealed };
+        let proven = succession.proves(service, target.genesis, cx.me);
+        if !proven && !succession.is_full(service, cx.me) {
+            return self.refuse(cx, net, service, "the source did not sign this node as its successor");
+        }
+        target.at = At::Fetch { image, start, sealed, succession };
         target.until = cx.now + SILENCE;
         packages.fetch_image(cx, net, image, image_bytes, from);
     }
@@ -263,9 +288,9 @@ impl Targets {
             }
             Ok(image) => {
                 let target = self.targets.remove(&service)?;
-                let At::Fetch { start, sealed, .. } = &target.at else { return None };
-                let (start, sealed) = (start.clone(), *sealed);
-                Some((service, Arrival { image, start, sealed, target }))
+                let At::Fetch { start, sealed, succession, .. } = &target.at else { return None };
+                let (start, sealed, succession) = (start.clone(), *sealed, succession.clone());
+                Some((service, Arrival { image, start, sealed, succession, target }))
             }
         }
     }
@@ -284,7 +309,9 @@ impl Targets {
         let promise = self.promises.remove(&service)?;
         let group = Group::join(cx, promise.raft_id, start, true);
         say(cx, net, service, from, id, Step::Seeded);
-        Some(Hosted::new(cx, service, promise.name, group, None))
+        let mut hosted = Hosted::new(cx, service, promise.name, group, None);
+        hosted.succession = Succession::of(from);
+        Some(hosted)
     }
 
     /// The source gave up.
@@ -329,7 +356,7 @@ impl Arrival {
 
     /// Makes the group and the instance. The source is told once the instance runs ([`Hosted::on_instance_ready`]).
     pub fn start(self, cx: &mut Cx, packages: &Packages, service: ServiceId, instance: InstanceId) -> Hosted {
-        let Arrival { image, start, sealed, target } = self;
+        let Arrival { image, start, sealed, succession, target } = self;
         let executed = image.index;
         let instance = Instance::new(cx, instance, target.package, executed, Some(image));
         let group = if sealed {
@@ -339,6 +366,7 @@ impl Arrival {
         };
         let mut hosted = Hosted::new(cx, service, target.name, group, Some(instance));
         hosted.record = target.record;
+        hosted.succession = succession;
         hosted.package = Some(target.package);
         hosted.incoming = Some(Incoming { id: target.id, source: target.source });
         if let Some(known) = packages.get(&target.package) {

@@ -26,6 +26,10 @@ pub const MAX_OUTBOX_ITEMS: usize = 1024;
 pub const MAX_OUTBOX_BYTES: usize = 1024 * 1024;
 /// Sessions of one service; further ones are refused.
 pub const MAX_SESSIONS: usize = 4096;
+/// Of these, sessions of one consumer.
+pub const MAX_SESSIONS_PER_CONSUMER: usize = 1024;
+/// Undelivered bytes of all sessions together; beyond it the session that holds most is closed.
+pub const MAX_OUTBOXES_BYTES: usize = 32 * 1024 * 1024;
 /// Timers of one service; further ones are dropped.
 pub const MAX_TIMERS: usize = 1024;
 /// The shortest timer in ms: a module that re-arms at once must leave its host time for others.
@@ -176,6 +180,8 @@ pub struct Machine {
     timers: BTreeMap<u32, Time>,
     now: Time,
     skip: BTreeSet<u64>,
+    /// Undelivered bytes of all sessions.
+    outboxes_bytes: usize,
     #[serde(skip)]
     current: Option<Current>,
     #[serde(skip)]
@@ -217,6 +223,7 @@ impl Machine {
             timers: BTreeMap::new(),
             now: Time(0),
             skip: BTreeSet::new(),
+            outboxes_bytes: 0,
             current: None,
             follow_ups: VecDeque::new(),
             calls: 0,
@@ -243,6 +250,8 @@ impl Machine {
             && self.handles.values().all(|key| self.sessions.get(key).is_some_and(|session| !session.closed))
             && self.sessions.len() <= MAX_SESSIONS
             && self.timers.len() <= MAX_TIMERS
+            && self.outboxes_bytes
+                == self.sessions.values().map(|session| session.outbox_bytes).sum::<usize>()
             && self.rooms.values().flatten().all(|handle| self.handles.contains_key(handle))
     }
 
@@ -302,11 +311,11 @@ impl Machine {
         self.notes.events += 1;
         let (result, effects) = match outcome {
             Outcome::Done { reply, effects, gas } => {
-                self.notes.gas += gas;
+                self.notes.gas = self.notes.gas.saturating_add(gas);
                 (CallResult::Ok(ByteBuf::from(reply)), effects)
             }
             Outcome::Failed { reply, effects, gas } => {
-                self.notes.gas += gas;
+                self.notes.gas = self.notes.gas.saturating_add(gas);
                 (CallResult::Failed(ByteBuf::from(reply)), effects)
             }
             Outcome::Trapped { reason } => {
@@ -409,6 +418,11 @@ impl Machine {
             self.notes.gone.push((key, "the service has too many sessions"));
             return Next::Done;
         }
+        let (first, last) = ((key.0, SessionId(0)), (key.0, SessionId(u128::MAX)));
+        if self.sessions.range(first..=last).count() >= MAX_SESSIONS_PER_CONSUMER {
+            self.notes.gone.push((key, "this consumer has too many sessions of the service"));
+            return Next::Done;
+        }
         self.last_handle += 1;
         let handle = self.last_handle;
         self.handles.insert(handle, key);
@@ -483,6 +497,7 @@ impl Machine {
 
     fn push(&mut self, key: SessionKey, item: OutItem) {
         if let Some(session) = self.sessions.get_mut(&key).filter(|session| !session.closed) {
+            self.outboxes_bytes += item.size();
             session.push(item);
             self.notes.touched.insert(key);
         }
@@ -497,11 +512,18 @@ impl Machine {
         for key in slow {
             self.remove(key, "the consumer was too slow");
         }
+        while self.outboxes_bytes > MAX_OUTBOXES_BYTES {
+            let largest = self.sessions.iter().max_by_key(|(_, session)| session.outbox_bytes);
+            let Some((key, _)) = largest else { return };
+            self.remove(*key, "the consumer was too slow, and the service's outboxes are full");
+        }
     }
 
     fn acknowledge(&mut self, key: SessionKey, ack: u64) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
+        let before = session.outbox_bytes;
         session.acknowledge(ack);
+        self.outboxes_bytes -= before - session.outbox_bytes;
         if session.closed && session.outbox.is_empty() {
             self.sessions.remove(&key);
             self.notes.touched.insert(key);
@@ -521,6 +543,7 @@ impl Machine {
     /// Ends a session with what is in its outbox, and tells the module.
     fn remove(&mut self, key: SessionKey, reason: &'static str) {
         let Some(session) = self.sessions.remove(&key) else { return };
+        self.outboxes_bytes -= session.outbox_bytes;
         self.notes.touched.remove(&key);
         self.notes.gone.push((key, reason));
         if !session.closed {

@@ -307,6 +307,18 @@ impl Instance {
         &self.machine
     }
 
+    /// The packages that it runs or may go back to.
+    pub fn packages(&self) -> impl Iterator<Item = PackageId> + '_ {
+        let upgrade = |entry: &Entry| match entry {
+            Entry::Upgrade { package, .. } => Some(*package),
+            _ => None,
+        };
+        let image = self.image.as_ref().map(|image| image.machine.package);
+        let queued = self.queue.iter().filter_map(move |(_, entry, _)| upgrade(entry));
+        let since = self.since.iter().filter_map(move |(_, entry)| upgrade(entry));
+        [self.machine.package, self.genesis.package].into_iter().chain(image).chain(queued).chain(since)
+    }
+
     /// Makes the sandbox forget the instance.
     pub fn stop(&self, cx: &mut Cx) {
         cx.put(Output::Sandbox(SandboxCommand::Stop { instance: self.id }));

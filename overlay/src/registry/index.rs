@@ -16,6 +16,8 @@ pub const MAX_PER_PUBLISHER: usize = 64;
 pub const MAX_HOSTS_KNOWN: usize = 8;
 /// The most services that a search returns.
 pub const MAX_RESULTS: usize = 200;
+/// How many of the services that were heard of longest ago are looked at for one that nobody serves.
+const MAX_AGED: usize = 256;
 /// The most candidates that an ambiguous name lists.
 const MAX_CANDIDATES: usize = 20;
 
@@ -35,6 +37,9 @@ pub struct Index {
     services: BTreeMap<ServiceId, Entry>,
     by_name: BTreeMap<String, BTreeSet<ServiceId>>,
     per_publisher: BTreeMap<PeerId, usize>,
+    by_tag: BTreeMap<String, BTreeSet<ServiceId>>,
+    /// Services by when they were heard of last.
+    by_age: BTreeSet<(Time, ServiceId)>,
     /// What a digest lists: the service, and the host for a host's record.
     keys: BTreeMap<Hash, (ServiceId, Option<PeerId>)>,
 }
@@ -42,6 +47,8 @@ pub struct Index {
 #[derive(Debug)]
 struct Entry {
     record: ServiceRecord,
+    /// The description as a search compares it.
+    description: String,
     bytes: Vec<u8>,
     received: Time,
     hosts: BTreeMap<PeerId, HostEntry>,
@@ -50,6 +57,8 @@ struct Entry {
 #[derive(Debug)]
 struct HostEntry {
     record: HostRecord,
+    /// A chain of hosts leads to it.
+    proven: bool,
     bytes: Vec<u8>,
     received: Time,
 }
@@ -62,6 +71,8 @@ impl Index {
             services: BTreeMap::new(),
             by_name: BTreeMap::new(),
             per_publisher: BTreeMap::new(),
+            by_tag: BTreeMap::new(),
+            by_age: BTreeSet::new(),
             keys: BTreeMap::new(),
         }
     }
@@ -76,8 +87,8 @@ impl Index {
         self.services.is_empty()
     }
 
-    /// Validates a record and takes it if it is news. A full index drops what has expired, then what was renewed
-    /// longest ago.
+    /// Validates a record and takes it if it is news. A full index drops what has expired, then what nobody serves, then
+    /// what was heard of longest ago.
     pub fn insert(&mut self, bytes: &[u8], now: Time) -> Result<Change, RecordError> {
         let record = Validated::decode(bytes)?;
         record.check_times(now)?;
@@ -97,11 +108,10 @@ impl Index {
         self.services.get(&service).map(|entry| entry.bytes.as_slice())
     }
 
-    /// Who serves a service now, the highest authority first.
+    /// Who serves a service now, the highest authority first. Unproven hosts only where no proven one is alive.
     pub fn hosts(&self, service: ServiceId, now: Time) -> Vec<&HostRecord> {
         let Some(entry) = self.services.get(&service) else { return Vec::new() };
-        let mut hosts: Vec<&HostRecord> =
-            entry.hosts.values().filter(|host| host.is_live(now)).map(|host| &host.record).collect();
+        let mut hosts: Vec<&HostRecord> = entry.live_hosts(now).map(|host| &host.record).collect();
         hosts.sort_by_key(|host| Reverse((host.epoch, host.term, host.sequence)));
         hosts
     }
@@ -114,7 +124,7 @@ impl Index {
     /// The records that match, each service's before its hosts', at most [`MAX_RECORDS`].
     pub fn search_records(&self, query: &Query, now: Time) -> Vec<Vec<u8>> {
         let records = self.matching(query, now).flat_map(|(_, entry)| {
-            let hosts = entry.hosts.values().filter(|host| host.is_live(now)).map(|host| host.bytes.clone());
+            let hosts = entry.live_hosts(now).map(|host| host.bytes.clone());
             std::iter::once(entry.bytes.clone()).chain(hosts)
         });
         records.take(MAX_RECORDS).collect()
@@ -195,14 +205,21 @@ impl Index {
                 return Err(RecordError::Stale);
             }
             let keys = &mut self.keys;
-            entry.hosts.retain(|peer, _| {
-                let permitted = record.hosts_permit(peer) && !record.withdrawn;
-                if !permitted {
+            entry.hosts.retain(|peer, host| {
+                let standing = if record.withdrawn { None } else { standing(&record, &host.record) };
+                if standing.is_none() {
                     keys.remove(&host_slot(service, *peer));
                 }
-                permitted
+                host.proven = standing == Some(true);
+                standing.is_some()
             });
-            (entry.record, entry.bytes, entry.received) = (record, bytes.to_vec(), now);
+            let known = std::mem::replace(&mut entry.record, record);
+            entry.description = entry.record.description.to_lowercase();
+            entry.bytes = bytes.to_vec();
+            let tags = entry.record.tags.clone();
+            self.untag(&known.tags, service);
+            self.tag(tags, service);
+            self.touch(service, now);
             return Ok(Change::Service(service));
         }
         if self.per_publisher.get(&record.publisher).is_some_and(|count| *count >= MAX_PER_PUBLISHER) {
@@ -212,14 +229,20 @@ impl Index {
             self.expire(now);
         }
         if self.services.len() >= self.capacity {
-            let oldest =
-                self.services.iter().min_by_key(|(_, entry)| entry.received).map(|(service, _)| *service);
-            oldest.into_iter().for_each(|oldest| self.remove(oldest));
+            let unserved = |(_, service): &&(Time, ServiceId)| {
+                self.services.get(service).is_none_or(|entry| entry.hosts.is_empty())
+            };
+            let oldest = self.by_age.iter().take(MAX_AGED).find(unserved).or(self.by_age.first());
+            oldest.copied().into_iter().for_each(|(_, oldest)| self.remove(oldest));
         }
         *self.per_publisher.entry(record.publisher).or_default() += 1;
         self.by_name.entry(record.name.clone()).or_default().insert(service);
         self.keys.insert(service_slot(service), (service, None));
-        let entry = Entry { record, bytes: bytes.to_vec(), received: now, hosts: BTreeMap::new() };
+        self.tag(record.tags.clone(), service);
+        self.by_age.insert((now, service));
+        let description = record.description.to_lowercase();
+        let entry =
+            Entry { record, description, bytes: bytes.to_vec(), received: now, hosts: BTreeMap::new() };
         self.services.insert(service, entry);
         Ok(Change::Service(service))
     }
@@ -230,11 +253,21 @@ impl Index {
         if entry.record.withdrawn || !entry.record.hosts_permit(&peer) {
             return Err(RecordError::NotPermitted);
         }
+        // Renewals carry the chain that was checked already.
+        let known = entry.hosts.get(&peer).filter(|known| known.record.succession == record.succession);
+        let proven = match known {
+            Some(known) => known.proven,
+            None => standing(&entry.record, &record).ok_or(RecordError::Unproven)?,
+        };
         let rank = |host: &HostRecord| (host.epoch, host.term, host.sequence);
         match entry.hosts.get(&peer) {
             Some(known) if rank(&record) <= rank(&known.record) => return Err(RecordError::Stale),
             None if entry.hosts.len() >= MAX_HOSTS_KNOWN => {
-                let oldest = entry.hosts.iter().min_by_key(|(_, host)| host.received).map(|(peer, _)| *peer);
+                let oldest = entry.hosts.iter().min_by_key(|(_, host)| (host.proven, host.received));
+                let oldest = oldest.filter(|(_, host)| proven || !host.proven).map(|(peer, _)| *peer);
+                if oldest.is_none() {
+                    return Err(RecordError::TooMany);
+                }
                 if let Some(oldest) = oldest {
                     entry.hosts.remove(&oldest);
                     self.keys.remove(&host_slot(service, oldest));
@@ -242,13 +275,16 @@ impl Index {
             }
             _ => {}
         }
-        entry.hosts.insert(peer, HostEntry { record, bytes: bytes.to_vec(), received: now });
+        entry.hosts.insert(peer, HostEntry { record, proven, bytes: bytes.to_vec(), received: now });
         self.keys.insert(host_slot(service, peer), (service, Some(peer)));
+        self.touch(service, now);
         Ok(Change::Host(service, peer))
     }
 
     fn remove(&mut self, service: ServiceId) {
         let Some(entry) = self.services.remove(&service) else { return };
+        self.by_age.remove(&(entry.received, service));
+        self.untag(&entry.record.tags, service);
         self.keys.remove(&service_slot(service));
         for peer in entry.hosts.keys() {
             self.keys.remove(&host_slot(service, *peer));
@@ -263,6 +299,30 @@ impl Index {
             owners.remove(&service);
             if owners.is_empty() {
                 self.by_name.remove(&entry.record.name);
+            }
+        }
+    }
+
+    fn touch(&mut self, service: ServiceId, now: Time) {
+        let Some(entry) = self.services.get_mut(&service) else { return };
+        self.by_age.remove(&(entry.received, service));
+        entry.received = now;
+        self.by_age.insert((now, service));
+    }
+
+    fn tag(&mut self, tags: Vec<String>, service: ServiceId) {
+        for tag in tags {
+            self.by_tag.entry(tag).or_default().insert(service);
+        }
+    }
+
+    fn untag(&mut self, tags: &[String], service: ServiceId) {
+        for tag in tags {
+            if let Some(services) = self.by_tag.get_mut(tag) {
+                services.remove(&service);
+                if services.is_empty() {
+                    self.by_tag.remove(tag);
+                }
             }
         }
     }
@@ -282,10 +342,11 @@ impl Index {
         now: Time,
     ) -> impl Iterator<Item = (&'a ServiceId, &'a Entry)> + 'a {
         let text = query.text.as_ref().map(|text| text.to_lowercase());
-        // By name where one is asked for, else through all: by_name's order is the answer's order.
-        let names: Box<dyn Iterator<Item = &BTreeSet<ServiceId>>> = match &query.name {
-            Some(name) => Box::new(self.by_name.get(name).into_iter()),
-            None => Box::new(self.by_name.values()),
+        // By name or tag where one is asked for, else through all: by_name's order is the answer's order.
+        let names: Box<dyn Iterator<Item = &BTreeSet<ServiceId>>> = match (&query.name, &query.tag) {
+            (Some(name), _) => Box::new(self.by_name.get(name).into_iter()),
+            (None, Some(tag)) => Box::new(self.by_tag.get(tag).into_iter()),
+            (None, None) => Box::new(self.by_name.values()),
         };
         names
             .flatten()
@@ -325,6 +386,11 @@ impl Index {
 }
 
 impl Entry {
+    fn live_hosts(&self, now: Time) -> impl Iterator<Item = &HostEntry> {
+        let proven = self.hosts.values().any(|host| host.proven && host.is_live(now));
+        self.hosts.values().filter(move |host| host.is_live(now) && (host.proven || !proven))
+    }
+
     fn is_live(&self, now: Time) -> bool {
         !self.record.withdrawn && self.record.expires + SKEW >= now
     }
@@ -334,7 +400,7 @@ impl Entry {
         let has_text = |text: &str| {
             record.name.contains(text)
                 || record.tags.iter().any(|tag| tag.contains(text))
-                || record.description.to_lowercase().contains(text)
+                || self.description.contains(text)
         };
         query.tag.as_ref().is_none_or(|tag| record.tags.contains(tag))
             && text.is_none_or(has_text)
@@ -349,6 +415,18 @@ impl HostEntry {
     fn is_live(&self, now: Time) -> bool {
         self.received + HOST_LIFETIME >= now && self.record.expires + SKEW >= now
     }
+}
+
+/// May the host serve: `Some(true)` when a chain of hosts leads to it, `Some(false)` when its chain is too long to tell,
+/// `None` when it may not. Any permitted peer may serve what keeps no state.
+fn standing(service: &ServiceRecord, host: &HostRecord) -> Option<bool> {
+    if !service.hosts_permit(&host.host) {
+        return None;
+    }
+    let proven = service.state == StateKind::None
+        || host.succession.proves(host.service, service.genesis.host, host.host);
+    let full = || host.succession.is_full(host.service, host.host);
+    (proven || full()).then_some(proven)
 }
 
 fn service_slot(service: ServiceId) -> Hash {

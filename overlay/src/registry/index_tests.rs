@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::manifest::Permit;
-use crate::registry::record::tests::{host, peer, secret, service, NOW};
+use crate::registry::record::tests::{claim, host, peer, secret, service, NOW};
+use crate::registry::Succession;
 use crate::registry::SERVICE_LIFETIME;
 use crate::time::Millis;
 
@@ -137,6 +138,45 @@ fn hosts_are_permitted_known_and_short_lived() {
 }
 
 #[test]
+fn a_host_that_nobody_made_one_is_refused() {
+    let mut index = Index::new(10);
+    let record = service(1, "counter");
+    let id = record.service();
+    put(&mut index, &record, 1).unwrap();
+    assert_eq!(put_host(&mut index, &claim(id, 9), 9), Err(RecordError::Unproven));
+    let high = HostRecord { epoch: 9, term: 9, ..claim(id, 9) };
+    assert_eq!(put_host(&mut index, &high, 9), Err(RecordError::Unproven));
+    put_host(&mut index, &host(id, 4), 4).unwrap();
+    // A chain that is too long to be proven counts only while nobody with a better claim is alive.
+    let mut long = Succession::of(peer(40));
+    for (from, to) in (40..72).map(|n| (n, n + 1)).chain([(72, 9)]) {
+        long = long.extended(id, peer(to), &secret(from));
+    }
+    let long = HostRecord { epoch: 2, succession: long, ..host(id, 9) };
+    put_host(&mut index, &long, 9).unwrap();
+    assert_eq!(index.hosts(id, NOW).iter().map(|host| host.host).collect::<Vec<_>>(), [peer(4)]);
+    // The publisher says that the service goes on from there.
+    let genesis = crate::registry::Genesis { host: peer(72), machine_version: 1 };
+    put(&mut index, &ServiceRecord { sequence: NOW.0 + 1, genesis, ..record }, 1).unwrap();
+    assert_eq!(index.hosts(id, NOW).iter().map(|host| host.host).collect::<Vec<_>>(), [peer(9)]);
+    // What keeps no state is served by whoever is permitted.
+    let free = ServiceRecord { state: StateKind::None, ..service(1, "free") };
+    put(&mut index, &free, 1).unwrap();
+    put_host(&mut index, &claim(free.service(), 9), 9).unwrap();
+}
+
+#[test]
+fn a_full_index_drops_first_what_nobody_serves() {
+    let mut index = Index::new(2);
+    let (old, new) = (service(1, "served"), service(2, "idle"));
+    put(&mut index, &old, 1).unwrap();
+    put_host(&mut index, &host(old.service(), 4), 4).unwrap();
+    put(&mut index, &new, 2).unwrap();
+    put(&mut index, &service(3, "third"), 3).unwrap();
+    assert_eq!(names(&index, &Query::default()), ["served", "third"]);
+}
+
+#[test]
 fn a_flood_stays_within_its_bounds() {
     let mut index = Index::new(100);
     for n in 0..=MAX_PER_PUBLISHER {
@@ -158,6 +198,8 @@ fn a_flood_stays_within_its_bounds() {
         index.is_empty()
             && index.keys.is_empty()
             && index.by_name.is_empty()
+            && index.by_tag.is_empty()
+            && index.by_age.is_empty()
             && index.per_publisher.is_empty()
     );
 }

@@ -1,10 +1,11 @@
 //! The registry of services: signed records, where they lie in the DHT, and the index that relays keep of them.
 //!
 //! A publisher signs a [`ServiceRecord`] (what the service is, who may host it), whoever serves signs a [`HostRecord`]
-//! (who serves it now; a hint that a consumer proves by connecting). [`validate`] is what every DHT node and every index
+//! (who serves it now, with the [`Succession`] that made it the host). [`validate`] is what every DHT node and every index
 //! runs before it stores a record; [`Index`] makes them searchable.
 //!
-//! Scope: who owns a name (its publisher), what replaces what, bounds. Not here: whether a host tells the truth.
+//! Scope: who owns a name (its publisher), what replaces what, who was given a service by whom, bounds. Not here: whether
+//! a host tells the truth.
 //!
 //! Keys of the DHT, each with a domain of its own: [`service_key`] and [`host_key`] hold records; [`name_key`],
 //! [`tag_key`] and [`package_key`] have providers only.
@@ -13,12 +14,14 @@ use crate::id::{Hash, PackageId, ServiceId};
 
 mod index;
 mod record;
+mod succession;
 
 pub use index::{Change, Index, MAX_HOSTS_KNOWN, MAX_PER_PUBLISHER, MAX_RESULTS};
 pub use record::{
     validate, Genesis, HostRecord, RecordError, ServiceRecord, Validated, HOST_LIFETIME, MAX_RECORD,
     SERVICE_LIFETIME, SKEW,
 };
+pub use succession::{Link, Succession, MAX_LINKS};
 
 /// Where a service's record is.
 pub fn service_key(service: ServiceId) -> Hash {

@@ -4,13 +4,14 @@ use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{host_key, service_key};
+use super::{host_key, service_key, Succession};
 use crate::id::{Hash, PackageId, PeerId, ServiceId};
 use crate::manifest::{is_location, is_name, is_printable, is_version, Permit, StateKind};
 use crate::time::{Millis, Time};
 
-/// The most bytes of an encoded record: 32 hosts (1 KiB), a description (2 KB), tags and the rest fit.
-pub const MAX_RECORD: usize = 4096;
+/// The most bytes of an encoded record: 32 hosts (1 KiB), a description (2 KB), tags and the rest fit, or 32 links of a
+/// succession (3.2 KiB), members and addresses.
+pub const MAX_RECORD: usize = 5120;
 /// The longest life of a [`ServiceRecord`]; its publisher, or anybody who holds it, puts it again before that.
 pub const SERVICE_LIFETIME: Millis = Millis::secs(30 * 24 * 3600);
 /// The longest life of a [`HostRecord`].
@@ -80,6 +81,8 @@ pub struct HostRecord {
     pub term: u64,
     /// The server, who signs.
     pub host: PeerId,
+    /// How the host came to serve.
+    pub succession: Succession,
     /// The group's members, at most 8.
     pub members: Vec<PeerId>,
     /// Where the host can be reached: at most 4 of at most 256 bytes.
@@ -105,7 +108,7 @@ pub enum Validated {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Too many bytes.
-    #[error("the record has more than 4096 bytes")]
+    #[error("the record has more than 5120 bytes")]
     Size,
     /// Another format.
     #[error("record version {0} is not supported")]
@@ -140,6 +143,9 @@ pub enum RecordError {
     /// The service's record does not permit this host.
     #[error("the service does not permit this host")]
     NotPermitted,
+    /// A host that nobody made a host.
+    #[error("no chain of hosts leads to this one")]
+    Unproven,
     /// The publisher, or the service, has as many records as are kept.
     #[error("too many records of one owner")]
     TooMany,
@@ -203,6 +209,9 @@ impl HostRecord {
         let (most, bytes) = MAX_ADDRESSES;
         if self.members.len() > MAX_MEMBERS {
             return Err(RecordError::Field("members"));
+        }
+        if !self.succession.is_bounded() || self.succession.holder() != self.host {
+            return Err(RecordError::Field("succession"));
         }
         let printable = |text: &String| text.len() <= bytes && text.bytes().all(|b| b.is_ascii_graphic());
         if self.addresses.len() > most || !self.addresses.iter().all(printable) {

@@ -33,12 +33,24 @@ pub(in crate::registry) fn service(publisher: u8, name: &str) -> ServiceRecord {
     }
 }
 
+/// A record of a host whom the service's publisher made one.
 pub(in crate::registry) fn host(service: ServiceId, by: u8) -> HostRecord {
+    let publisher = (1..100).find(|n| {
+        ["counter", "chat", "x", "served"].map(|name| ServiceId::new(peer(*n), name)).contains(&service)
+    });
+    let publisher = publisher.unwrap_or(by);
+    let succession = Succession::of(peer(publisher)).extended(service, peer(by), &secret(publisher));
+    HostRecord { succession, ..claim(service, by) }
+}
+
+/// A record of a host that made itself one.
+pub(in crate::registry) fn claim(service: ServiceId, by: u8) -> HostRecord {
     HostRecord {
         service,
         epoch: 1,
         term: 2,
         host: peer(by),
+        succession: Succession::of(peer(by)),
         members: vec![peer(by)],
         addresses: vec!["/dns4/example.org/tcp/443/wss".into()],
         sequence: NOW.0,
@@ -61,6 +73,22 @@ fn records_round_trip() {
     let record = host(service(1, "counter").service(), 4);
     let bytes = record.encode(&secret(4)).unwrap();
     assert_eq!(validate(host_key(record.service), &bytes, NOW), Ok(Validated::Host(record)));
+}
+
+#[test]
+fn the_largest_host_record_fits() {
+    let service = service(1, "counter").service();
+    let chain =
+        (1..33).fold(Succession::of(peer(1)), |chain, n| chain.extended(service, peer(n + 1), &secret(n)));
+    let record = HostRecord {
+        epoch: u64::MAX,
+        term: u64::MAX,
+        succession: chain,
+        members: vec![peer(1); 8],
+        addresses: vec!["a".repeat(256); 4],
+        ..host(service, 33)
+    };
+    assert!(record.encode(&secret(33)).unwrap().len() <= MAX_RECORD);
 }
 
 #[test]
@@ -142,7 +170,7 @@ fn fields_are_refused_by_name() {
     let host = HostRecord { addresses: vec!["a\u{1b}".into()], ..host(bad.service(), 1) };
     let bytes = seal(KIND_HOST, &host, host.host, &secret(1)).unwrap();
     assert_eq!(Validated::decode(&bytes), Err(RecordError::Field("addresses")));
-    assert_eq!(Validated::decode(&[VERSION; 4097]), Err(RecordError::Size));
+    assert_eq!(Validated::decode(&[VERSION; MAX_RECORD + 1]), Err(RecordError::Size));
     assert_eq!(Validated::decode(&[9; 100]), Err(RecordError::Version(9)));
 }
 

@@ -25,6 +25,8 @@ const ATTEMPTS: usize = 8;
 const FULL_PIPE: Millis = Millis(250);
 /// The most chunks in flight to one provider (1 MiB).
 const MAX_WINDOW: usize = 16;
+/// The most chunks in flight to one provider for all fetches (1.5 MiB): a connection takes 4 MiB.
+pub const MAX_FROM_PEER: usize = 24;
 /// Re-discoveries without a usable provider before the fetch fails.
 const MAX_SEARCHES: u32 = 3;
 /// How long a re-discovery may take: a DHT lookup gives up after 10 s.
@@ -171,6 +173,12 @@ impl Fetch {
 
     /// What to send now.
     pub fn poll(&mut self, now: Time) -> Vec<(PeerId, BulkMessage)> {
+        self.poll_beside(now, &BTreeMap::new())
+    }
+
+    /// Like [`Fetch::poll`], where `beside` chunks are on their way from each peer for other fetches: all together stay
+    /// within what a connection takes ([`MAX_FROM_PEER`]), and each fetch gets at least one.
+    pub fn poll_beside(&mut self, now: Time, beside: &BTreeMap<PeerId, usize>) -> Vec<(PeerId, BulkMessage)> {
         if self.result.is_some() {
             return Vec::new();
         }
@@ -179,8 +187,13 @@ impl Fetch {
         match self.meta {
             _ if self.result.is_some() => Vec::new(),
             None => self.ask_meta(now),
-            Some(_) => self.ask_chunks(now),
+            Some(_) => self.ask_chunks(now, beside),
         }
+    }
+
+    /// Chunks on their way, by provider.
+    pub fn in_flight(&self) -> impl Iterator<Item = (PeerId, usize)> + '_ {
+        self.providers.iter().map(|(peer, provider)| (*peer, provider.in_flight.len()))
     }
 
     /// When to call [`Fetch::poll`] again, if nothing comes before.
@@ -308,7 +321,7 @@ impl Fetch {
         out
     }
 
-    fn ask_chunks(&mut self, now: Time) -> Vec<(PeerId, BulkMessage)> {
+    fn ask_chunks(&mut self, now: Time, beside: &BTreeMap<PeerId, usize>) -> Vec<(PeerId, BulkMessage)> {
         let mut out = Vec::new();
         let mut wanted: VecDeque<u32> = (0..self.pieces.len() as u32)
             .filter(|&index| {
@@ -321,6 +334,10 @@ impl Fetch {
             let before = out.len();
             for (peer, provider) in &mut self.providers {
                 if provider.standing != Standing::Usable || provider.in_flight.len() >= provider.window {
+                    continue;
+                }
+                let all = provider.in_flight.len() + beside.get(peer).copied().unwrap_or(0);
+                if !provider.in_flight.is_empty() && all >= MAX_FROM_PEER {
                     continue;
                 }
                 let next = wanted.pop_front().or_else(|| {

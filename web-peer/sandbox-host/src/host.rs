@@ -151,6 +151,9 @@ impl SandboxHost {
                     Err(reason) => shared.fail(&mut state, instance, reason),
                 }
             }
+            SandboxCommand::Release { package } => {
+                state.packages.remove(&package);
+            }
             SandboxCommand::Stop { instance } => state.end(instance),
         }
         shared.schedule(&mut state);
