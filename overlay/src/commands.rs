@@ -21,6 +21,8 @@ const LEAVE_WITHIN: Millis = Millis::secs(10);
 const MAX_SESSIONS: usize = 1024;
 /// Commands that look again later.
 const MAX_RETRIES: usize = 256;
+/// How long a handover waits for a change of its group.
+const HAND_OVER_WITHIN: Millis = Millis::secs(10);
 /// Between two looks for a host that is not known, or cannot be reached.
 const LOOK_AGAIN: Millis = Millis(500);
 /// How long a service that nobody is known to serve is looked for.
@@ -49,6 +51,13 @@ pub(crate) enum Purpose {
         service: String,
         until: Time,
         find_until: Time,
+    },
+    /// Its group is being changed.
+    HandOver {
+        service: ServiceId,
+        to: PeerId,
+        request: Option<RequestId>,
+        until: Time,
     },
     /// Who serves a service of this node's own that is being published.
     Publish {
@@ -181,6 +190,7 @@ impl Node {
                 self.host(requests, service, until, find_until);
             }
             Some(Purpose::Publish { package }) => self.go_on_publishing(package),
+            Some(Purpose::HandOver { .. }) => {}
             Some(Purpose::Package { request, service }) => self.fetch_package(request, &service),
             Some(Purpose::Hosts { session }) => {
                 let Some(service) = self.sessions.get(&session).map(|session| session.service) else {
@@ -468,7 +478,6 @@ impl Node {
     ) -> Result<(), Error> {
         let invalid = |reason: String| Error::InvalidPackage(reason);
         let manifest = Manifest::parse_author(json).map_err(|error| invalid(error.to_string()))?;
-        Self::check_state_kind(manifest.state)?;
         if module.len() as u64 > manifest::MAX_MODULE {
             return Err(invalid(format!(
                 "the module has {} bytes, more than {}",
@@ -585,9 +594,26 @@ impl Node {
     fn look_again(&mut self, purpose: Purpose) {
         let name = match &purpose {
             Purpose::Open { service, .. } | Purpose::Host { service, .. } => service.clone(),
+            Purpose::HandOver { service, to, request, until } => {
+                self.handovers_until = Some(*until);
+                self.hand_over(*service, *to, *request);
+                self.handovers_until = None;
+                return;
+            }
             _ => return,
         };
         self.look_up(name, purpose);
+    }
+
+    /// Tries a handover again in a moment. False when its time is over.
+    pub(crate) fn hand_over_later(
+        &mut self,
+        service: ServiceId,
+        to: PeerId,
+        request: Option<RequestId>,
+    ) -> bool {
+        let until = self.handovers_until.unwrap_or(self.cx.now + HAND_OVER_WITHIN);
+        self.later(Millis(100), until, Purpose::HandOver { service, to, request, until }).is_ok()
     }
 
     /// Lets a command look again after `wait`; `Err` gives it back when its time is over by then.
@@ -749,10 +775,14 @@ impl Node {
             .filter(|(_, peer)| peer.hello.as_ref().is_some_and(|hello| hello.volunteer))
             .map(|(id, _)| id)
             .collect();
-        let serving: Vec<ServiceId> =
-            self.hosted.iter().filter(|(_, hosted)| hosted.is_serving()).map(|(id, _)| *id).collect();
-        for (service, to) in serving.into_iter().zip(volunteers.iter().cycle()) {
-            self.hand_over(service, *to, None);
+        let serving = self.hosted.iter().filter(|(_, hosted)| hosted.is_serving());
+        let serving: Vec<(ServiceId, Option<PeerId>)> =
+            serving.map(|(id, hosted)| (*id, hosted.best_replica(&self.cx, &self.net))).collect();
+        for (n, (service, replica)) in serving.into_iter().enumerate() {
+            let volunteer = volunteers.get(n.checked_rem(volunteers.len()).unwrap_or(0)).copied();
+            if let Some(to) = replica.or(volunteer) {
+                self.hand_over(service, to, None);
+            }
         }
         if !self.hosted.values().any(|hosted| hosted.source.is_some()) {
             self.finish_leaving();

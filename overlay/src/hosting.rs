@@ -1,7 +1,8 @@
 //! A service that this node takes part in serving: its group, its instance, its sessions.
 //!
 //! Invariants: H1 and H5, only the leader of a group sends, and only what is in the replicated outbox; H6, a leader
-//! that holds no handover brings its group back to one voter, itself.
+//! that holds no handover brings its group back to what it is at rest: one voter, itself, or the replicas that the
+//! manifest wants (`replicas`).
 
 use crate::cx::Cx;
 use crate::group::{Group, GuardError};
@@ -11,9 +12,10 @@ use crate::instance::{Image, Instance};
 use crate::io::{Event, HostedInfo, Lane};
 use crate::net::Net;
 use crate::registry::Succession;
+use crate::replicas::Keeper;
 use crate::session::server::{post, Parts, Server};
 use crate::time::{Millis, Time};
-use crate::wire::{ClientFrame, Control, GroupFrame, Member, Members, ServerBody, Step};
+use crate::wire::{ClientFrame, Control, GroupFrame, ServerBody, Step};
 
 /// A group that this node takes part in as a target, until it leads alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Incoming {
     pub id: u64,
     /// Who hands over.
     pub source: PeerId,
+    /// This node becomes a replica only.
+    pub replica: bool,
 }
 
 /// What the node does after [`Hosted::pump`].
@@ -61,6 +65,10 @@ pub struct Hosted {
     pub source: Option<Source>,
     /// A handover to here.
     pub incoming: Option<Incoming>,
+    /// State holders that the manifest wants.
+    pub wanted: usize,
+    /// Who is missing, as the leader sees it.
+    pub keeper: Keeper,
     /// When the host record is to be signed anew.
     pub renew_at: Time,
     /// The manifest's memory limit.
@@ -119,6 +127,8 @@ impl Hosted {
             server: Server::new(service),
             source: None,
             incoming: None,
+            wanted: 1,
+            keeper: Keeper::default(),
             renew_at: cx.now,
             memory_mib: 0,
             storage_mib: 0,
@@ -142,6 +152,29 @@ impl Hosted {
         let executed = self.instance.as_ref().filter(|instance| instance.is_ready()).map(Instance::executed);
         let from = self.serve_from.filter(|(term, _)| self.group.serves() && *term == self.group.term());
         from.is_some_and(|(_, index)| executed >= Some(index))
+    }
+
+    /// A replica, or a vote: what its leader may seed anew. The one host of a `single` service is neither.
+    pub fn wanted_or_witness(&self) -> bool {
+        self.wanted > 1 || self.instance.is_none()
+    }
+
+    /// Takes part in a group that this peer leads.
+    pub fn is_led_by(&self, peer: PeerId) -> bool {
+        self.group.leader().is_some_and(|leader| leader.peer == peer)
+    }
+
+    /// Tells the source again how warm this node is.
+    pub fn forget_warm(&mut self) {
+        self.warm_sent = (0, 0);
+    }
+
+    /// A handover to this replica does not happen.
+    pub fn forget_incoming(&mut self, from: PeerId, id: u64) {
+        let ended = |incoming: &Incoming| incoming.source == from && incoming.id == id;
+        if self.wanted > 1 && self.incoming.as_ref().is_some_and(ended) {
+            self.incoming = None;
+        }
     }
 
     /// Goes on in a group of a later epoch.
@@ -215,6 +248,7 @@ impl Hosted {
         self.follow_authority(cx, net, &mut happened);
         self.settle(cx);
         self.tell_warm(cx, net);
+        self.trim();
         happened
     }
 
@@ -241,9 +275,13 @@ impl Hosted {
         for (job, result) in report.answers {
             self.server.on_answer(cx, &mut parts, &job, result);
         }
-        if parts.group.voters().len() == 1 && self.source.is_none() {
-            let executed = parts.instance.executed();
-            parts.group.compact(executed);
+    }
+
+    /// The log of a seed that is on its way is kept.
+    fn trim(&mut self) {
+        if self.source.is_none() {
+            let executed = self.instance.as_ref().map_or(u64::MAX, Instance::executed);
+            self.group.trim(executed.min(self.group.committed()));
         }
     }
 
@@ -257,6 +295,8 @@ impl Hosted {
             self.renew_at = cx.now;
             happened.push(Happened::Serving);
             self.announce(cx, net, cx.me);
+            self.announce_replicas(cx, net);
+            self.keeper.at = (self.wanted > 1).then_some(cx.now);
         }
         if !self.group.leads() && self.instance.is_some() {
             self.serving = false;
@@ -300,10 +340,18 @@ impl Hosted {
             }
         } else if self.group.is_joint() {
             self.group.leave_joint();
-        } else if self.source.is_none() && self.group.voters().len() > 1 && self.group.serves() {
-            let alone = Members::from([(self.group.id(), Member { peer: cx.me, witness: false })]);
-            self.group.change(&alone);
+        } else if self.source.is_none() && self.group.serves() {
+            self.settle_voters(cx);
         }
+    }
+
+    /// Consumers connect to whoever may serve next before they need it.
+    pub fn announce_replicas(&mut self, cx: &mut Cx, net: &mut Net) {
+        let Some(instance) = self.instance.as_mut().filter(|_| self.serving) else { return };
+        let holders = self.group.members().values().filter(|member| !member.witness);
+        let next: Vec<PeerId> = holders.map(|member| member.peer).filter(|peer| *peer != cx.me).collect();
+        let mut parts = Parts { group: &mut self.group, instance, net };
+        self.server.set_next(cx, &mut parts, if self.wanted > 1 { next } else { Vec::new() });
     }
 
     /// A target tells its source how far it is.
@@ -311,6 +359,10 @@ impl Hosted {
         let (Some(incoming), Some(instance)) = (self.incoming, &self.instance) else { return };
         let named = self.group.voters().contains(&self.group.id()) && !self.group.is_joint();
         if self.group.leads() || !named || !instance.is_ready() {
+            return;
+        }
+        if incoming.replica {
+            self.incoming = None;
             return;
         }
         let warm = (instance.executed(), self.group.configured());
@@ -356,7 +408,7 @@ impl Hosted {
     }
 
     /// For people.
-    pub fn info(&self) -> HostedInfo {
+    pub fn info(&self, now: Time) -> HostedInfo {
         let role = match &self.instance {
             None => "witness",
             Some(instance) if !instance.is_ready() => "joining",
@@ -381,6 +433,9 @@ impl Hosted {
                 .as_ref()
                 .map(|source| (source.target().to_string(), source.step_name().to_owned())),
             memory_mib: self.memory_mib,
+            wanted: self.wanted as u32,
+            replicas: self.live_holders(now) as u32,
+            lag: self.group.members().keys().map(|id| self.group.lag(*id)).max().unwrap_or(0),
         }
     }
 }

@@ -435,6 +435,12 @@ pub struct HostedInfo {
     pub handover: Option<(String, String)>,
     /// The manifest's memory limit.
     pub memory_mib: u32,
+    /// State holders that the manifest wants; 1 for `none` and `single`.
+    pub wanted: u32,
+    /// State holders that can be counted on, as the leader sees them, itself among them.
+    pub replicas: u32,
+    /// Log entries that the slowest member lacks, as the leader sees it.
+    pub lag: u64,
 }
 
 /// A peer as others see it.

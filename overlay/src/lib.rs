@@ -38,6 +38,7 @@ mod net;
 mod node;
 mod packages;
 mod peering;
+mod replicas;
 mod serving;
 
 pub use node::Node;

@@ -1,6 +1,6 @@
 //! Connections to other peers: who they are, how they are reached, and sending to them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 
@@ -16,6 +16,10 @@ pub const MAX_PEERS: usize = 16_384;
 const MAX_DIALS: usize = 64;
 /// Frames that wait for one dial.
 const MAX_WAITING: usize = 64;
+/// A watched peer that said nothing for this long is asked.
+const PING_AFTER: Millis = Millis(350);
+/// One that said nothing for this long is silent (bars.md, F1: a killed browser is noticed within 1.5 s).
+const SILENT_AFTER: Millis = Millis(1400);
 /// Queries of one peer at once, in tenths.
 const QUERY_BURST: u64 = 600;
 /// A dial that says nothing for this long has failed.
@@ -34,6 +38,10 @@ pub struct Peer {
     pub hello: Option<Hello>,
     /// Since when.
     pub since: Time,
+    /// When something was last heard of it.
+    pub heard_at: Time,
+    /// Connected, and says nothing though it was asked: killed, frozen or cut off.
+    pub silent: bool,
     /// When a frame of it was last called bad.
     pub complained_at: Option<Time>,
     /// What it may still ask of this node's index: tenths of a query, and since when.
@@ -129,6 +137,8 @@ impl Net {
             rtt: None,
             hello: None,
             since: cx.now,
+            heard_at: cx.now,
+            silent: false,
             complained_at: None,
             allowance: (QUERY_BURST, cx.now),
         };
@@ -194,6 +204,41 @@ impl Net {
         let admitted = left >= 10;
         peer.allowance = (if admitted { left - 10 } else { left }, at);
         admitted
+    }
+
+    /// Is connected and not silent.
+    pub fn is_alive(&self, cx: &Cx, peer: PeerId) -> bool {
+        peer == cx.me || self.peers.get(&peer).is_some_and(|peer| !peer.silent)
+    }
+
+    /// A frame of a peer came.
+    pub fn on_heard(&mut self, now: Time, peer: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            (peer.heard_at, peer.silent) = (now, false);
+        }
+    }
+
+    /// This node itself was asleep: what it did not hear meanwhile says nothing about others.
+    pub fn on_slept(&mut self, now: Time) {
+        self.peers.values_mut().for_each(|peer| peer.heard_at = now);
+    }
+
+    /// Asks those of `watched` that said nothing for a while. Gives those that have become silent.
+    pub fn watch(&mut self, cx: &mut Cx, watched: &BTreeSet<PeerId>) -> Vec<PeerId> {
+        let mut silent = Vec::new();
+        for id in watched {
+            let Some(peer) = self.peers.get_mut(id) else { continue };
+            let quiet = cx.now.since(peer.heard_at);
+            if quiet >= SILENT_AFTER && !peer.silent {
+                peer.silent = true;
+                silent.push(*id);
+            }
+            if quiet >= PING_AFTER {
+                let frame = wire::encode(&wire::Control::Ping);
+                cx.put(Output::Send { peer: *id, lane: Lane::Control, frame });
+            }
+        }
+        silent
     }
 
     /// All connected peers.

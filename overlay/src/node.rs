@@ -21,6 +21,10 @@ use crate::wire::{self, Control, GroupFrame, SessionFrame};
 /// How often records, idle sessions and dials are looked after.
 pub(crate) const HOUSEKEEPING: Millis = Millis::secs(5);
 
+/// How often peers that count are listened for.
+const WATCH_EVERY: Millis = Millis(350);
+/// A pause between two such looks that means that this node was asleep itself.
+const SLEPT: Millis = Millis(1000);
 /// Bad frames of one peer are mentioned this often.
 const COMPLAIN_EVERY: Millis = Millis::secs(10);
 
@@ -63,11 +67,16 @@ pub struct Node {
     pub(crate) pulls: BTreeMap<PackageId, (RequestId, ServiceId)>,
     pub(crate) policy: Option<VolunteerPolicy>,
     pub(crate) leaving: Option<Leaving>,
+    /// Until when the handover that is being tried again may wait.
+    pub(crate) handovers_until: Option<Time>,
     pub(crate) instances: BTreeMap<InstanceId, ServiceId>,
     pub(crate) next_instance: u64,
     /// Services whose group or instance may move along.
     pub(crate) dirty: BTreeSet<ServiceId>,
     housekeeping_at: Time,
+    /// When peers that count are listened for next; `None` while nobody counts.
+    watch_at: Option<Time>,
+    watched_at: Time,
     hello_changed: bool,
     /// What the connected peers were told last.
     pub(crate) greeted: Option<wire::Hello>,
@@ -103,10 +112,13 @@ impl Node {
             pulls: BTreeMap::new(),
             policy: None,
             leaving: None,
+            handovers_until: None,
             instances: BTreeMap::new(),
             next_instance: 0,
             dirty: BTreeSet::new(),
             housekeeping_at: now + HOUSEKEEPING,
+            watch_at: None,
+            watched_at: now,
             hello_changed: false,
             greeted: None,
         }
@@ -156,7 +168,8 @@ impl Node {
     /// When the node wants [`Input::Wake`], if nothing comes before.
     pub fn poll_timeout(&self) -> Option<Time> {
         let hosted = self.hosted.values().flat_map(|hosted| {
-            hosted.timeout().into_iter().chain(hosted.source.as_ref().map(|source| source.timeout()))
+            let source = hosted.source.as_ref().map(|source| source.timeout());
+            hosted.timeout().into_iter().chain(source).chain(hosted.keeper.at)
         });
         let sessions = self.sessions.values().filter_map(ClientSession::timeout);
         let others = [
@@ -166,6 +179,7 @@ impl Node {
             self.targets.timeout(),
             self.leaving.as_ref().map(|leaving| leaving.until),
             self.retries.iter().map(|(at, _)| *at).min(),
+            self.watch_at,
         ];
         hosted.chain(sessions).chain(others.into_iter().flatten()).min()
     }
@@ -176,7 +190,7 @@ impl Node {
             joined: self.is_joined(),
             peers: self.net.infos(),
             relays: self.net.of_role(Role::Relay).map(|peer| peer.to_string()).collect(),
-            hosting: self.hosted.values().map(Hosted::info).collect(),
+            hosting: self.hosted.values().map(|hosted| hosted.info(self.cx.now)).collect(),
             sessions: self.sessions.values().map(|session| self.session_info(session)).collect(),
             volunteer: self.policy.clone(),
         }
@@ -203,6 +217,7 @@ impl Node {
         if frame.len() > MAX_FRAME || !self.net.is_connected(&self.cx, from) {
             return;
         }
+        self.net.on_heard(self.cx.now, from);
         match lane {
             Lane::Bulk => self.packages.handle_bulk(&mut self.cx, &mut self.net, from, frame),
             Lane::Control => match wire::decode::<Control>(frame) {
@@ -220,6 +235,9 @@ impl Node {
                         // Refusals are counted in the hosted service; late messages of former members are normal.
                         let _ = hosted.handle_group(from, &frame);
                         self.dirty.insert(frame.service);
+                    } else {
+                        let message = Control::NoGroup(frame.service);
+                        self.net.send(&mut self.cx, from, Lane::Control, &message);
                     }
                 }
                 Err(_) => self.on_bad_frame(from, lane),
@@ -302,9 +320,32 @@ impl Node {
         }
         self.targets.handle_timeout(now);
         self.fail_late_commands();
+        self.keep_replicas();
+        self.listen();
         if self.housekeeping_at <= now {
             self.housekeeping_at = now + HOUSEKEEPING;
             self.keep_house();
+        }
+    }
+
+    /// Heartbeats, one per pair of peers: members of common groups, and the servers of this node's sessions.
+    fn listen(&mut self) {
+        let now = self.cx.now;
+        if self.watch_at.unwrap_or(self.watched_at + WATCH_EVERY) > now {
+            return;
+        }
+        let members = self.hosted.values().filter(|hosted| hosted.group.members().len() > 1);
+        let members = members.flat_map(|hosted| hosted.group.members().values().map(|member| member.peer));
+        let servers = self.sessions.values().map(|session| session.authority().0);
+        let watched: BTreeSet<PeerId> =
+            members.chain(servers).filter(|peer| self.net.peer(peer).is_some()).collect();
+        if self.watch_at.is_none() || now.since(self.watched_at) > SLEPT {
+            self.net.on_slept(now);
+        }
+        self.watched_at = now;
+        self.watch_at = (!watched.is_empty()).then_some(now + WATCH_EVERY);
+        for peer in self.net.watch(&mut self.cx, &watched) {
+            self.on_silent(peer);
         }
     }
 

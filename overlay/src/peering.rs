@@ -60,6 +60,17 @@ impl Node {
         }
     }
 
+    /// A peer that counts is connected and says nothing: its groups elect, its sessions look elsewhere.
+    pub(crate) fn on_silent(&mut self, peer: PeerId) {
+        for (service, hosted) in &mut self.hosted {
+            hosted.group.on_disconnected(self.cx.now, peer);
+            self.dirty.insert(*service);
+        }
+        for id in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.with_session(id, |session, now, out| session.on_unreachable(now, peer, out));
+        }
+    }
+
     pub(crate) fn on_control(&mut self, from: PeerId, control: Control) {
         match control {
             Control::Hello(hello) => self.on_hello(from, hello),
@@ -109,6 +120,18 @@ impl Node {
             }
             Control::NoPackage(package) => {
                 self.packages.on_no_package(&mut self.cx, &mut self.net, package);
+            }
+            Control::Ping => {
+                self.net.send(&mut self.cx, from, Lane::Control, &Control::Pong);
+            }
+            Control::Pong => {}
+            Control::NoGroup(service) => {
+                if let Some(hosted) = self.hosted.get_mut(&service) {
+                    let members = hosted.group.members().iter();
+                    let of_peer: Vec<u64> =
+                        members.filter(|(_, member)| member.peer == from).map(|(id, _)| *id).collect();
+                    of_peer.into_iter().for_each(|id| hosted.keeper.has_no_group(self.cx.now, id));
+                }
             }
             Control::Handover { service, id, step } => self.on_handover_step(from, service, id, step),
         }

@@ -1,16 +1,18 @@
 //! What the node does for the services that it takes part in: instances, handovers, upgrades.
 
+use std::collections::BTreeSet;
+
 use serde_bytes::ByteBuf;
 
 use crate::group::Group;
-use crate::handover::source::Verdict;
-use crate::handover::target::{MAX_TARGETS, MAX_WITNESSED, MAX_WITNESSED_PER_PEER};
-use crate::hosting::{Happened, Hosted};
+use crate::handover::source::{Purpose, Verdict};
+use crate::handover::target::{Seed, MAX_TARGETS, MAX_WITNESSED, MAX_WITNESSED_PER_PEER};
+use crate::hosting::{Happened, Hosted, Incoming};
 use crate::id::{BlobId, InstanceId, PackageId, PeerId, ServiceId};
 use crate::instance::machine::Entry;
 use crate::instance::Instance;
 use crate::io::{Answer, Error, Event, Lane, Output, VolunteerPolicy};
-use crate::manifest::{self, Capabilities, StateKind};
+use crate::manifest::{self, Capabilities};
 use crate::node::{Moved, Node};
 use crate::registry::{Succession, Validated};
 use crate::session::server::post;
@@ -24,6 +26,8 @@ const GAS_PER_CORE: u64 = 1_000_000_000;
 const FORWARD_FOR: Millis = Millis::secs(30);
 /// A member that hears of no leader for this long is not wanted any more, or alone: it gives up.
 const LEADERLESS: Millis = Millis::secs(60);
+/// The same for a replica that holds state.
+const ORPHANED: Millis = Millis::secs(600);
 /// Who asks for a service that cannot be given away at this moment is told to ask again after this time.
 const WANT_AGAIN: Millis = Millis(500);
 
@@ -74,11 +78,12 @@ impl Node {
                     self.on_verdict(service, verdict);
                 }
                 Happened::Configured => {
-                    hosted.on_handover_configured(&mut self.cx);
+                    hosted.on_handover_configured(&mut self.cx, &mut self.packages);
                     self.on_configured(service);
                 }
                 Happened::Led(leader) => {
-                    hosted.on_handover_led(&mut self.cx, leader);
+                    let verdict = hosted.on_handover_led(&mut self.cx, &mut self.packages, leader);
+                    self.on_verdict(service, verdict);
                     self.on_authority_changed(service);
                 }
                 Happened::Broken(reason) => self.on_broken(service, reason),
@@ -99,6 +104,7 @@ impl Node {
             return Err("this node takes part in the service already".to_owned());
         }
         let requires = known.package.manifest.requires.clone();
+        let wanted = known.package.manifest.state.voters().max(1);
         let id = self.new_instance(service);
         let instance = Instance::new(&mut self.cx, id, package, 0, None);
         let group = Group::found(&mut self.cx, epoch, 0, 0);
@@ -107,6 +113,7 @@ impl Node {
         hosted.package = Some(package);
         hosted.memory_mib = requires.memory_mib;
         hosted.storage_mib = requires.storage_mib;
+        hosted.wanted = wanted;
         self.insert_hosted(hosted);
         Ok(service)
     }
@@ -120,6 +127,10 @@ impl Node {
                 self.on_authority_changed(service);
             }
             Verdict::Out { to, authority } => self.remove_hosted(service, Some((to, authority))),
+            Verdict::Done => {
+                self.dirty.insert(service);
+                self.on_left();
+            }
             Verdict::Resume(epoch) => {
                 let Some(hosted) = self.hosted.get_mut(&service) else { return };
                 let Some(instance) = &hosted.instance else { return };
@@ -142,19 +153,36 @@ impl Node {
                 return;
             }
             Step::AskWitness { name } => return self.on_ask_witness(from, service, id, name.clone()),
-            Step::Seed { image, image_bytes, start, sealed, succession } => {
+            Step::Seed { image, image_bytes, start, sealed, succession, replica } => {
                 let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
-                let (image, start) = ((*image, *image_bytes), (start.clone(), *sealed));
-                let succession = succession.clone();
-                return self.targets.on_seed(cx, net, packages, service, from, id, image, start, succession);
+                let image = (*image, *image_bytes);
+                let seed = Seed {
+                    start: start.clone(),
+                    sealed: *sealed,
+                    succession: succession.clone(),
+                    replica: *replica,
+                };
+                return self.targets.on_seed(cx, net, packages, service, from, id, image, seed);
+            }
+            Step::AskWarm => {
+                let hosted = self.hosted.get_mut(&service);
+                if let Some(hosted) = hosted.filter(|hosted| hosted.is_led_by(from)) {
+                    hosted.incoming = Some(Incoming { id, source: from, replica: false });
+                    hosted.forget_warm();
+                    self.dirty.insert(service);
+                }
+                return;
             }
             Step::SeedWitness { start } => {
-                if self.hosted.contains_key(&service) {
+                if self.hosted.contains_key(&service) && !self.may_be_replaced(from, service) {
                     return;
                 }
                 let hosted =
                     self.targets.on_seed_witness(&mut self.cx, &mut self.net, service, from, id, start);
-                hosted.into_iter().for_each(|hosted| self.insert_hosted(hosted));
+                if let Some(hosted) = hosted {
+                    self.remove_hosted(service, None);
+                    self.insert_hosted(hosted);
+                }
                 return;
             }
             Step::Refuse { reason } => {
@@ -169,6 +197,9 @@ impl Node {
         }
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
         // A refusal alone takes no member out: the group may need its vote until it is released.
+        if matches!(step, Step::Refuse { .. }) {
+            hosted.forget_incoming(from, id);
+        }
         let verdict = hosted.on_source_step(&mut self.cx, &mut self.net, &mut self.packages, from, id, &step);
         self.dirty.insert(service);
         self.on_verdict(service, verdict);
@@ -179,12 +210,13 @@ impl Node {
         self.on_package_blob(blob, &result);
         let arrival = self.targets.on_blob(&mut self.cx, &mut self.net, &self.packages, blob, &result);
         if let Some((service, arrival)) = arrival {
-            // It may have been founded here since the offer: what runs is never replaced by what a peer sent.
-            if self.hosted.contains_key(&service) {
-                let (source, id) = arrival.handover();
+            // It may have been founded here since the offer: what serves is never replaced by what a peer sent.
+            let (source, id) = arrival.handover();
+            if self.hosted.contains_key(&service) && !self.may_be_replaced(source, service) {
                 let reason = "this node takes part in the service already".to_owned();
                 return self.refuse(source, service, id, reason);
             }
+            self.remove_hosted(service, None);
             let id = self.new_instance(service);
             let hosted = arrival.start(&mut self.cx, &self.packages, service, id);
             self.insert_hosted(hosted);
@@ -211,7 +243,8 @@ impl Node {
         if known.package.service() != service {
             return Err("the package is that of another service".to_owned());
         }
-        if hosted.source.is_some() || hosted.group.voters().len() > 1 {
+        let handed_over = hosted.wanted == 1 && hosted.group.voters().len() > 1;
+        if hosted.source.as_ref().is_some_and(|source| source.purpose() == Purpose::Handover) || handed_over {
             return Err("the service is being handed over; publish again in a moment".to_owned());
         }
         let entry = Entry::Upgrade { package, now: self.cx.now };
@@ -235,14 +268,17 @@ impl Node {
         self.cx.event(Event::Status);
     }
 
-    /// Members that nobody leads any more.
+    /// Members that nobody leads any more. A replica with state waits longer: the others may come back.
     pub(crate) fn drop_leaderless(&mut self) {
         let now = self.cx.now;
-        let lost = |hosted: &Hosted| !hosted.group.leads() && now.since(hosted.group.led_at()) >= LEADERLESS;
+        let lost = |hosted: &Hosted| {
+            let patience = if hosted.wanted > 1 && hosted.instance.is_some() { ORPHANED } else { LEADERLESS };
+            !hosted.group.leads() && now.since(hosted.group.led_at()) >= patience
+        };
         let lost: Vec<ServiceId> =
             self.hosted.iter().filter(|(_, hosted)| lost(hosted)).map(|(service, _)| *service).collect();
         for service in lost {
-            self.on_broken(service, "no majority of its group could be reached for 60 s".to_owned());
+            self.on_broken(service, "no majority of its group could be reached in time".to_owned());
         }
     }
 
@@ -293,17 +329,20 @@ impl Node {
         self.finish_wanted(service);
     }
 
-    /// This node serves alone: whoever else was a member is released.
+    /// This node serves a group at rest: whoever else was a member is released.
     fn on_configured(&mut self, service: ServiceId) {
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
-        let alone =
-            hosted.group.voters().len() == 1 && !hosted.group.is_joint() && !hosted.group.is_changing();
-        if !hosted.is_serving() || !alone {
+        let rests = !hosted.group.is_joint() && !hosted.group.is_changing();
+        if !hosted.is_serving() || !rests || hosted.wanted == 1 && hosted.group.voters().len() > 1 {
             return;
         }
-        let mut former = std::mem::take(&mut hosted.former);
-        former.extend(hosted.incoming.map(|incoming| incoming.source));
-        hosted.release_others(&mut self.cx, &mut self.net, former);
+        hosted.former.extend(hosted.incoming.map(|incoming| incoming.source));
+        let members: BTreeSet<PeerId> = hosted.group.members().values().map(|member| member.peer).collect();
+        let gone = hosted.former.difference(&members).copied().collect::<Vec<_>>();
+        hosted.former = members;
+        hosted.former.remove(&self.cx.me);
+        hosted.release_others(&mut self.cx, &mut self.net, gone);
+        hosted.announce_replicas(&mut self.cx, &mut self.net);
         if let Some(incoming) = hosted.incoming.take() {
             self.cx.event(Event::Handover {
                 service: hosted.name.clone(),
@@ -372,9 +411,13 @@ impl Node {
         request: Option<crate::id::RequestId>,
     ) {
         let id = self.cx.random_id();
+        if self.hands_over_later(service, to, request) {
+            return;
+        }
         if let Some(hosted) = self.hosted.get_mut(&service) {
             let chain = hosted.succession.extended(service, to, &self.secret);
-            hosted.start_handover(&mut self.cx, &mut self.net, &self.packages, id, chain, request);
+            let (cx, net, packages) = (&mut self.cx, &mut self.net, &self.packages);
+            hosted.start_source(cx, net, packages, id, chain, request, Purpose::Handover);
             self.dirty.insert(service);
         } else if let Some(request) = request {
             let result = Err(Error::Refused("the service is not served here".to_owned()));
@@ -395,7 +438,7 @@ impl Node {
         if self.policy.is_none() && !wanted {
             return Err("this node does not volunteer".to_owned());
         }
-        if self.hosted.contains_key(&service) {
+        if self.hosted.contains_key(&service) && !self.may_be_replaced(from, service) {
             return Err("this node takes part in the service already".to_owned());
         }
         if self.targets.comes_from_other(&service, from) {
@@ -430,9 +473,6 @@ impl Node {
     pub(crate) fn check_fit(&self, package: PackageId, wanted: bool) -> Result<(), String> {
         let known = self.packages.get(&package).ok_or("the package is not known")?;
         let manifest = &known.package.manifest;
-        if manifest.state.voters() > 1 {
-            return Err("this node cannot host replicated services yet".to_owned());
-        }
         let default = VolunteerPolicy { cpu: 50, memory_mib: 512, storage_mib: 256, services: Vec::new() };
         let policy = self.policy.as_ref().unwrap_or(&default);
         let named = |allowed: &String| *allowed == manifest.name || *allowed == known.package.full_name();
@@ -473,7 +513,7 @@ impl Node {
         let of_peer = witnessed().filter(|hosted| hosted.succession.holder() == from).count();
         let promised = self.targets.is_promised_to_other(&service, from);
         if promised
-            || self.hosted.contains_key(&service)
+            || self.hosted.contains_key(&service) && !self.may_be_replaced(from, service)
             || witnessed().count() + self.targets.promised() >= MAX_WITNESSED
             || of_peer + self.targets.promised_to(from) >= MAX_WITNESSED_PER_PEER
         {
@@ -492,6 +532,34 @@ impl Node {
                 && authority >= (group.epoch(), group.term())
                 && hosted.source.is_none()
         })
+    }
+
+    /// May what this node has of a service give way to what `from`, its leader as far as known, seeds anew?
+    fn may_be_replaced(&self, from: PeerId, service: ServiceId) -> bool {
+        self.hosted.get(&service).is_some_and(|hosted| {
+            let leader = hosted.group.leader();
+            !hosted.group.leads()
+                && hosted.wanted_or_witness()
+                && leader.is_none_or(|leader| leader.peer == from)
+        })
+    }
+
+    /// A replica that joins gives way to a handover that a person wants; a group that is being changed comes first.
+    fn hands_over_later(
+        &mut self,
+        service: ServiceId,
+        to: PeerId,
+        request: Option<crate::id::RequestId>,
+    ) -> bool {
+        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.wanted > 1) else {
+            return false;
+        };
+        if hosted.source.as_ref().is_some_and(|source| source.purpose() != Purpose::Handover) {
+            let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
+            hosted.abort_handover(cx, net, packages, "a handover comes first");
+        }
+        let changing = hosted.group.is_joint() || hosted.group.is_changing();
+        changing && hosted.source.is_none() && self.hand_over_later(service, to, request)
     }
 
     fn refuse(&mut self, to: PeerId, service: ServiceId, id: u64, reason: String) {
@@ -523,14 +591,5 @@ impl Node {
                 self.host_later(wait, wanted);
             }
         }
-    }
-
-    /// Can a service of this kind be founded by this version.
-    pub(crate) fn check_state_kind(state: StateKind) -> Result<(), Error> {
-        if state.voters() > 1 {
-            let text = "replicated services are not available yet: use state \"single\" or \"none\"";
-            return Err(Error::InvalidPackage(text.to_owned()));
-        }
-        Ok(())
     }
 }

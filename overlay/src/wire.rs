@@ -116,6 +116,12 @@ pub enum Control {
     },
     /// I have no such package.
     NoPackage(PackageId),
+    /// Are you there? Whoever hears nothing of a peer that it counts on asks.
+    Ping,
+    /// I am.
+    Pong,
+    /// You sent me a message of a group that I am no member of.
+    NoGroup(ServiceId),
     /// A step of a handover.
     Handover {
         /// The service that moves.
@@ -207,6 +213,8 @@ pub enum Step {
         sealed: bool,
         /// How T comes to serve: S has signed it.
         succession: Succession,
+        /// T becomes one of several replicas; S goes on serving.
+        replica: bool,
     },
     /// S → W: where the log starts. Answered by `Seeded`.
     SeedWitness {
@@ -215,6 +223,8 @@ pub enum Step {
     },
     /// T or W → S: I hold the start.
     Seeded,
+    /// S → T, who is a replica already: tell me when you are warm, you will serve next.
+    AskWarm,
     /// T → S: I have executed up to here, in a configuration that names me.
     Warm {
         /// Index of the last executed entry.
@@ -460,7 +470,12 @@ impl Control {
                 fits("signature", signature.len() != 64)
             }
             Control::Handover { step, .. } => step.check(),
-            Control::GetPeers | Control::GetPackage(_) | Control::NoPackage(_) => Ok(()),
+            Control::GetPeers
+            | Control::GetPackage(_)
+            | Control::NoPackage(_)
+            | Control::NoGroup(_)
+            | Control::Ping
+            | Control::Pong => Ok(()),
         }
     }
 }

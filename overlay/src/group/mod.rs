@@ -1,21 +1,23 @@
 //! One Raft group per stateful service, over the `raft` crate.
 //!
-//! The group orders opaque payloads; what they mean is `instance`'s business. It has one voter at rest and three
-//! during a handover (`docs/protocols/handover.md`). Everything that a peer sends passes [`guard`] before raft
+//! The group orders opaque payloads; what they mean is `instance`'s business. That of a `single` service has one voter
+//! at rest and three during a handover (`docs/protocols/handover.md`), that of a replicated one three or five. Everything that a peer sends passes [`guard`] before raft
 //! sees it: raft-rs trusts its peers and panics on what an honest one would not send.
 //!
 //! Invariant H7: at no moment is a quorum exactly the source and the target. Voters change only by
-//! [`Group::change`], as one joint change between a single voter and three.
+//! [`Group::change`], as one joint change between odd numbers of voters.
 
 mod guard;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
+
 use prost::Message as _;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Entry, EntryType, Message, MessageType};
 use raft::eraftpb::{ConfChangeTransition, ConfState, Snapshot};
 use raft::storage::MemStorage;
-use raft::{RawNode, StateRole};
+use raft::{ProgressState, RawNode, StateRole};
 use serde_bytes::ByteBuf;
 
 use crate::cx::Cx;
@@ -33,11 +35,12 @@ const ELECTION_TICKS: usize = 10;
 const WITNESS_ELECTION_TICKS: usize = 25;
 /// Bytes of entries in one append; an entry alone may exceed it and still fits a frame.
 const MAX_APPEND: u64 = 48 * 1024;
-/// Bytes of entries that a member takes from a leader. Only a leader that serves alone compacts, so a member keeps all of
-/// a handover's; one that sends more is no honest source.
-const MAX_FOLLOWED: usize = 64 * 1024 * 1024;
+/// Bytes of entries that a member keeps; a leader that sends more without letting them be committed is not honest.
+const MAX_KEPT: usize = 64 * 1024 * 1024;
 /// The same for a witness, who may be one of many groups.
 const MAX_WITNESSED: usize = 16 * 1024 * 1024;
+/// Entries, and their bytes, that a member of a group of several keeps for others that lag. Who lags further is seeded anew.
+const TAIL: (usize, usize) = (4096, 4 * 1024 * 1024);
 /// Bytes that may be proposed and not committed; more is refused as overload.
 const MAX_UNCOMMITTED: u64 = 8 * 1024 * 1024;
 
@@ -96,8 +99,9 @@ pub struct Group {
     led_at: Time,
     /// Index of the last applied configuration.
     configured: u64,
-    /// Bytes of entries taken from leaders.
-    followed: usize,
+    /// Index and size of the entries in the log, and the sum of the sizes.
+    kept: VecDeque<(u64, usize)>,
+    kept_bytes: usize,
 }
 
 impl Group {
@@ -161,7 +165,8 @@ impl Group {
             hasten_at: None,
             led_at: cx.now,
             configured: 0,
-            followed: 0,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
         };
         group.set_timeout();
         group.schedule(cx.now);
@@ -248,8 +253,7 @@ impl Group {
     pub fn on_disconnected(&mut self, now: Time, peer: PeerId) {
         let leader = self.raft.raft.leader_id;
         if self.members.get(&leader).is_some_and(|member| member.peer == peer) && leader != self.id {
-            let rank = if self.witness { 10 } else { 1 };
-            self.hasten_at = Some(now + Millis(20 * rank));
+            self.hasten_at = Some(now + Millis(20 * self.rank(leader)));
         }
         if let Some((id, _)) = self.members.iter().find(|(_, member)| member.peer == peer) {
             if self.leads() {
@@ -300,11 +304,9 @@ impl Group {
             if !ready.snapshot().is_empty() {
                 return Err(Poisoned("a snapshot passed the guard"));
             }
-            if !self.leads() {
-                self.followed += ready.entries().iter().map(|entry| entry.data.len() + 64).sum::<usize>();
-                if self.followed > if self.witness { MAX_WITNESSED } else { MAX_FOLLOWED } {
-                    return Err(Poisoned("the leader sent more entries than a handover takes"));
-                }
+            self.count(ready.entries());
+            if !self.leads() && self.kept_bytes > if self.witness { MAX_WITNESSED } else { MAX_KEPT } {
+                return Err(Poisoned("the leader sent more entries than a member keeps"));
             }
             let committed = ready.take_committed_entries();
             let appended = self.raft.store().wl().append(ready.entries());
@@ -332,13 +334,52 @@ impl Group {
         Ok(progress)
     }
 
-    /// Forgets entries up to `index`, which every state holder has executed.
-    pub fn compact(&mut self, index: u64) {
+    /// Forgets entries that this node has `executed` and nobody needs: alone all of them, a leader what all members
+    /// have, the others what is beyond the [`TAIL`] that they keep for those who lag.
+    pub fn trim(&mut self, executed: u64) {
+        let everybody = match self.voters()[..] {
+            [only] if only == self.id => u64::MAX,
+            _ if self.leads() => {
+                self.raft.raft.prs().iter().map(|(_, progress)| progress.matched).min().unwrap_or(0)
+            }
+            _ => 0,
+        };
+        // From twice the tail on, so that a log is not walked and copied for each entry that comes.
+        let long = self.kept.len() > 2 * TAIL.0 || self.kept_bytes > 2 * TAIL.1;
+        let (mut count, mut bytes) = (0, 0);
+        let beyond = |(_, size): &&(u64, usize)| {
+            (count, bytes) = (count + 1, bytes + size);
+            count > TAIL.0 || bytes > TAIL.1
+        };
+        let tail = if long { self.kept.iter().rev().find(beyond).map_or(0, |(index, _)| *index) } else { 0 };
+        self.compact(everybody.max(tail).min(executed));
+    }
+
+    fn compact(&mut self, index: u64) {
         let first = self.raft.raft.raft_log.first_index();
         let applied = self.raft.raft.raft_log.applied;
-        if index > first && index <= applied {
-            let _ = self.raft.store().wl().compact(index);
+        if index <= first || index > applied || self.raft.store().wl().compact(index).is_err() {
+            return;
         }
+        while let Some((_, size)) = self.kept.front().copied().filter(|(kept, _)| *kept < index) {
+            self.kept.pop_front();
+            self.kept_bytes -= size;
+        }
+    }
+
+    /// Members whom this leader's log does not reach any more: they need a seed.
+    pub fn left_behind(&self) -> Vec<u64> {
+        let behind = |id: &&u64| {
+            let progress = self.raft.raft.prs().get(**id);
+            progress.is_some_and(|progress| progress.state == ProgressState::Snapshot)
+        };
+        self.members.keys().filter(behind).copied().collect()
+    }
+
+    /// Entries of this leader's log that a member has not.
+    pub fn lag(&self, id: u64) -> u64 {
+        let matched = self.raft.raft.prs().get(id).map_or(0, |progress| progress.matched);
+        self.raft.raft.raft_log.last_index().saturating_sub(matched)
     }
 
     /// The log's start for a member that holds the state at `index`; `None` when the log does not reach it, or the
@@ -440,6 +481,33 @@ impl Group {
         self.configured
     }
 
+    /// The place of this node among those who elect after `leader` is lost: state holders in the order of their ids, then
+    /// witnesses.
+    fn rank(&self, leader: u64) -> u64 {
+        let before = |(id, member): &(&u64, &Member)| {
+            **id != leader && (member.witness, **id) < (self.witness, self.id)
+        };
+        let place = self.members.iter().filter(before).count() as u64 + 1;
+        if self.witness {
+            place + 8
+        } else {
+            place
+        }
+    }
+
+    fn count(&mut self, entries: &[Entry]) {
+        let Some(first) = entries.first().map(|entry| entry.index) else { return };
+        while let Some((_, size)) = self.kept.back().copied().filter(|(index, _)| *index >= first) {
+            self.kept.pop_back();
+            self.kept_bytes -= size;
+        }
+        for entry in entries {
+            let size = entry.data.len() + entry.context.len() + 64;
+            self.kept.push_back((entry.index, size));
+            self.kept_bytes += size;
+        }
+    }
+
     /// raft-rs lets a leader that was voted out go on, and panics when it counts votes for itself. Whoever is left is told
     /// to take over at once.
     fn step_down(&mut self) {
@@ -465,7 +533,9 @@ impl Group {
 
     fn post(&self, progress: &mut Progress, messages: Vec<Message>) {
         for message in messages {
-            if let Some(member) = self.members.get(&message.to) {
+            // Who lags behind the log is seeded by our own means.
+            let is_snapshot = message.msg_type == MessageType::MsgSnapshot as i32;
+            if let Some(member) = self.members.get(&message.to).filter(|_| !is_snapshot) {
                 progress.messages.push((member.peer, ByteBuf::from(message.encode_to_vec())));
             }
         }

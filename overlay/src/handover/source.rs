@@ -12,9 +12,10 @@ use crate::io::{Answer, Error, Event, HandoverReport, Lane, Output, Role};
 use crate::net::Net;
 use crate::packages::Packages;
 use crate::registry::Succession;
+use crate::replicas::plan;
 use crate::session::server::Parts;
 use crate::time::{Millis, Time};
-use crate::wire::{Control, Member, Members, Step};
+use crate::wire::{Control, Member, Step};
 
 /// The target fetches and prepares the package.
 const OFFER_WITHIN: Millis = Millis::secs(30);
@@ -55,10 +56,22 @@ enum At {
     Confirm,
 }
 
-/// A handover from here.
+/// What a target is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It serves in this node's place.
+    Handover,
+    /// It joins the replicas.
+    Replica,
+    /// Nobody: only a witness joins.
+    Witness,
+}
+
+/// A handover from here, or a replica that joins.
 #[derive(Debug)]
 pub struct Source {
     id: u64,
+    purpose: Purpose,
     request: Option<RequestId>,
     target: PeerId,
     target_raft: u64,
@@ -96,12 +109,19 @@ pub enum Verdict {
     Aborted,
     /// A sealed handover whose target did not confirm: serve on in this epoch.
     Resume(u64),
+    /// It is done; this node goes on as a member.
+    Done,
 }
 
 impl Source {
     /// Where it goes.
     pub fn target(&self) -> PeerId {
         self.target
+    }
+
+    /// What the target is wanted for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// Its step, for people and simulators.
@@ -130,8 +150,9 @@ impl Source {
 }
 
 impl Hosted {
-    /// Begins to hand over to the holder of `succession`. The offer goes out at once.
-    pub fn start_handover(
+    /// Begins to hand over to the holder of `succession`, or to make it a replica. The offer goes out at once.
+    #[allow(clippy::too_many_arguments)]
+    pub fn start_source(
         &mut self,
         cx: &mut Cx,
         net: &mut Net,
@@ -139,13 +160,15 @@ impl Hosted {
         id: u64,
         succession: Succession,
         request: Option<RequestId>,
+        purpose: Purpose,
     ) {
         let target = succession.holder();
+        let resting = !self.group.is_joint() && !self.group.is_changing();
         let refusal = if self.source.is_some() {
             Some("a handover of this service is under way")
-        } else if !self.is_serving() || self.group.voters().len() != 1 {
+        } else if !self.is_serving() || !resting || self.wanted == 1 && self.group.voters().len() != 1 {
             Some("this node does not serve the service alone at the moment")
-        } else if target == cx.me {
+        } else if target == cx.me && purpose != Purpose::Witness {
             Some("the target is this node itself")
         } else if !net.is_connected(cx, target) {
             Some("the target is not connected")
@@ -162,8 +185,11 @@ impl Hosted {
         };
         let round_trip =
             Millis(net.peer(&target).and_then(|peer| peer.rtt).unwrap_or(0).div_ceil(1000).min(1000));
+        let member = self.group.members().iter().find(|(_, member)| member.peer == target && !member.witness);
+        let member = member.map(|(id, _)| *id).filter(|_| purpose == Purpose::Handover);
         self.source = Some(Source {
             id,
+            purpose,
             request,
             target,
             target_raft: 0,
@@ -182,6 +208,18 @@ impl Hosted {
             last_warm: None,
             succession,
         });
+        if let Some(raft_id) = member {
+            // A replica has the state already: it only has to be warm.
+            if let Some(source) = &mut self.source {
+                (source.target_raft, source.at, source.until) = (raft_id, At::Warm, cx.now + WARM_WITHIN);
+                source.bytes = 0;
+            }
+            self.say(cx, net, target, Step::AskWarm);
+            return self.tell(cx, "warm", "");
+        }
+        if purpose == Purpose::Witness {
+            return self.ask_witness(cx, net);
+        }
         let offer = Step::Offer {
             record: ByteBuf::from(self.record.clone()),
             manifest: ByteBuf::from(known.json.clone()),
@@ -208,10 +246,17 @@ impl Hosted {
         match (source.at, step) {
             (At::Offer, Step::Ready { raft_id }) if is_target => {
                 source.target_raft = *raft_id;
-                self.ask_witness(cx, net);
+                if self.planned(cx, None).is_some() {
+                    self.begin_image(cx, At::Image);
+                } else {
+                    self.ask_witness(cx, net);
+                }
             }
             (At::Witness, Step::Ready { raft_id }) if asked && *raft_id != source.target_raft => {
                 source.witness = Some((from, *raft_id));
+                if source.purpose == Purpose::Witness {
+                    return self.seed_witness(cx, net, packages);
+                }
                 self.begin_image(cx, At::Image);
             }
             (At::Witness, Step::Refuse { .. }) if asked => {
@@ -220,7 +265,8 @@ impl Hosted {
             }
             (At::Seed, Step::Seeded) if is_target || source.witness.is_some_and(|(w, _)| w == from) => {
                 source.seeded.insert(from);
-                if source.seeded.len() == 2 {
+                let target = usize::from(source.purpose != Purpose::Witness);
+                if source.seeded.len() == target + usize::from(source.witness.is_some()) {
                     source.at = At::Join;
                     source.until = cx.now + JOIN_WITHIN;
                     self.tell(cx, "join", "");
@@ -290,12 +336,16 @@ impl Hosted {
         }
         let (target, witness, succession) = (source.target, source.witness, source.succession.clone());
         let image_bytes = packed.len() as u64;
-        let seed = Step::Seed { image: blob, image_bytes, start: start.clone(), sealed, succession };
+        let replica = source.purpose == Purpose::Replica;
+        let seed = Step::Seed { image: blob, image_bytes, start: start.clone(), sealed, succession, replica };
         self.say(cx, net, target, seed);
         if let Some((witness, _)) = witness {
             self.say(cx, net, witness, Step::SeedWitness { start });
         }
         self.tell(cx, "seed", "");
+        if replica {
+            return Verdict::On;
+        }
         // Panitzek: "all peers are first connected to both services".
         if let Some(instance) = &mut self.instance {
             let mut parts = Parts { group: &mut self.group, instance, net };
@@ -305,9 +355,20 @@ impl Hosted {
     }
 
     /// The group's configuration changed.
-    pub fn on_handover_configured(&mut self, cx: &mut Cx) {
-        let joined = self.group.voters().len() == 3 && !self.group.is_joint();
-        if let Some(source) = self.source.as_mut().filter(|source| source.at == At::Join && joined) {
+    pub fn on_handover_configured(&mut self, cx: &mut Cx, packages: &mut Packages) {
+        let Some(source) = self.source.as_mut().filter(|source| source.at == At::Join) else { return };
+        let newcomer = match (source.purpose, source.witness) {
+            (Purpose::Witness, Some((_, raft_id))) => raft_id,
+            _ => source.target_raft,
+        };
+        if self.group.is_joint() || !self.group.members().contains_key(&newcomer) {
+            return;
+        }
+        if source.purpose != Purpose::Handover {
+            let image = self.source.take().and_then(|source| source.image);
+            image.into_iter().for_each(|image| packages.remove_image(image));
+            cx.event(Event::Hosting { service: self.name.clone() });
+        } else {
             source.at = At::Warm;
             source.until = cx.now + WARM_WITHIN;
             self.tell(cx, "warm", "");
@@ -323,13 +384,47 @@ impl Hosted {
     }
 
     /// Somebody else leads now.
-    pub fn on_handover_led(&mut self, cx: &mut Cx, leader: PeerId) {
-        let Some(source) = &mut self.source else { return };
+    pub fn on_handover_led(&mut self, cx: &mut Cx, packages: &mut Packages, leader: PeerId) -> Verdict {
+        let Some(source) = &mut self.source else { return Verdict::On };
+        if self.wanted > 1 {
+            return self.pass_on(cx, packages, leader);
+        }
         source.pause = source.paused_at.map_or(Millis(0), |at| cx.now.since(at));
         source.at = At::Release;
         source.until = cx.now + RELEASE_WITHIN;
         source.target = leader;
         self.tell(cx, "release", "");
+        Verdict::On
+    }
+
+    /// A replica leads instead of this node, which goes on as a replica.
+    fn pass_on(&mut self, cx: &mut Cx, packages: &mut Packages, leader: PeerId) -> Verdict {
+        let Some(source) = &mut self.source else { return Verdict::On };
+        source.pause = source.paused_at.map_or(Millis(0), |at| cx.now.since(at));
+        let moved = source.purpose == Purpose::Handover;
+        source.target = leader;
+        if moved {
+            let authority = (self.group.epoch(), self.group.term());
+            self.report_handover(cx, authority, false);
+        }
+        let Some(source) = self.source.take() else { return Verdict::On };
+        if let Some(image) = source.image {
+            packages.remove_image(image);
+        }
+        Verdict::Done
+    }
+
+    /// Only a witness joins: it needs no state.
+    fn seed_witness(&mut self, cx: &mut Cx, net: &mut Net, packages: &mut Packages) -> Verdict {
+        let start = self.group.start_at(self.group.committed());
+        let Some(source) = &mut self.source else { return Verdict::On };
+        let (Some(start), Some((witness, _))) = (start, source.witness) else {
+            return self.abort_handover(cx, net, packages, "the group changes");
+        };
+        source.at = At::Seed;
+        source.until = cx.now + SEED_WITHIN;
+        self.say(cx, net, witness, Step::SeedWitness { start });
+        Verdict::On
     }
 
     /// Time passes.
@@ -351,7 +446,9 @@ impl Hosted {
                 self.abort_handover(cx, net, packages, "the target did not prepare the service in time")
             }
             At::Witness => {
-                source.witnesses.pop();
+                if source.witnesses.pop().is_none() {
+                    return self.abort_handover(cx, net, packages, "no third peer can be reached");
+                }
                 self.ask_witness(cx, net);
                 Verdict::On
             }
@@ -430,8 +527,12 @@ impl Hosted {
         if let Some(image) = source.image {
             packages.remove_image(image);
         }
+        if source.purpose != Purpose::Handover {
+            self.keeper.refused(cx.now, source.target);
+        }
         let others = [Some(source.target), source.witness.map(|(peer, _)| peer)];
-        for peer in others.into_iter().flatten() {
+        let me = cx.me;
+        for peer in others.into_iter().flatten().filter(|peer| *peer != me) {
             let step = Step::Refuse { reason: reason.to_owned() };
             let message = Control::Handover { service: self.service, id: source.id, step };
             net.send(cx, peer, Lane::Control, &message);
@@ -440,7 +541,9 @@ impl Hosted {
         }
         let (from, to) = (cx.me.to_string(), source.target.to_string());
         let (service, step, reason) = (self.name.clone(), "aborted".to_owned(), reason.to_owned());
-        cx.event(Event::Handover { service, from, to, step, reason: reason.clone() });
+        if source.purpose == Purpose::Handover {
+            cx.event(Event::Handover { service, from, to, step, reason: reason.clone() });
+        }
         if let Some(request) = source.request {
             cx.put(Output::Answer { request, result: Err(Error::Refused(reason)) });
         }
@@ -451,8 +554,12 @@ impl Hosted {
         let name = self.name.chars().take(128).collect::<String>();
         while let Some(source) = &mut self.source {
             let Some(peer) = source.witnesses.last().copied() else {
-                // replication.md, Handover 5: no third peer can be reached.
-                self.begin_image(cx, At::Sealing);
+                if source.purpose == Purpose::Handover && self.group.voters().len() == 1 {
+                    // replication.md, Handover 5: no third peer can be reached.
+                    self.begin_image(cx, At::Sealing);
+                } else {
+                    (source.at, source.until) = (At::Witness, cx.now);
+                }
                 return;
             };
             source.at = At::Witness;
@@ -482,15 +589,21 @@ impl Hosted {
 
     fn join(&mut self, cx: &mut Cx) {
         let Some(source) = &self.source else { return };
-        let Some((witness, witness_raft)) = source.witness else { return };
-        if self.group.voters().len() == 1 {
-            let wanted = Members::from([
-                (self.group.id(), Member { peer: cx.me, witness: false }),
-                (source.target_raft, Member { peer: source.target, witness: false }),
-                (witness_raft, Member { peer: witness, witness: true }),
-            ]);
+        let target = (source.target_raft, Member { peer: source.target, witness: false });
+        let witness = source.witness.map(|(peer, id)| (id, Member { peer, witness: true }));
+        let known: Vec<(u64, Member)> = witness.into_iter().chain([target]).collect();
+        if let Some(ids) = self.planned(cx, witness.map(|(id, _)| id)) {
+            let wanted = self.members_of(&ids, &known);
             self.group.change(&wanted);
         }
+    }
+
+    /// The voters with the target, and with a witness where it takes one.
+    fn planned(&self, cx: &Cx, witness: Option<u64>) -> Option<BTreeSet<u64>> {
+        let source = self.source.as_ref()?;
+        let newcomer = (source.purpose != Purpose::Witness).then_some(source.target_raft);
+        // A handover of what rests on one voter has two state holders for its time.
+        plan(self.group.id(), &self.voters_seen(cx.now), self.wanted.max(2), newcomer, witness)
     }
 
     /// Transfers leadership once the target has applied the configuration and is close to the end of the log.
@@ -573,7 +686,7 @@ impl Hosted {
     }
 
     fn tell(&self, cx: &mut Cx, step: &str, reason: &str) {
-        if let Some(source) = &self.source {
+        if let Some(source) = self.source.as_ref().filter(|source| source.purpose == Purpose::Handover) {
             cx.event(Event::Handover {
                 service: self.name.clone(),
                 from: cx.me.to_string(),

@@ -32,7 +32,20 @@ enum At {
     /// The source makes the image.
     Wait,
     /// The image is fetched.
-    Fetch { image: BlobId, start: LogStart, sealed: bool, succession: Succession },
+    Fetch { image: BlobId, seed: Seed },
+}
+
+/// What a source says of a state that it seeds.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    /// Where the log goes on.
+    pub start: LogStart,
+    /// The source is out already.
+    pub sealed: bool,
+    /// How this node comes to host it.
+    pub succession: Succession,
+    /// This node becomes one of several replicas.
+    pub replica: bool,
 }
 
 /// A handover to here, until the group is joined.
@@ -85,12 +98,8 @@ pub struct Wanted {
 pub struct Arrival {
     /// What the instance starts from.
     pub image: Image,
-    /// Where the log goes on.
-    pub start: LogStart,
-    /// The source is out already.
-    pub sealed: bool,
-    /// How this node came to host it.
-    pub succession: Succession,
+    /// What the source says of it.
+    pub seed: Seed,
     /// The handover.
     pub target: Target,
 }
@@ -232,8 +241,7 @@ impl Targets {
         from: PeerId,
         id: u64,
         (image, image_bytes): (BlobId, u64),
-        (start, sealed): (LogStart, bool),
-        succession: Succession,
+        seed: Seed,
     ) {
         let Some(target) = self.targets.get_mut(&service).filter(|t| t.source == from && t.id == id) else {
             return;
@@ -250,11 +258,11 @@ impl Targets {
             let reason = format!("the state has {image_bytes} bytes, more than the manifest allows");
             return self.refuse(cx, net, service, &reason);
         }
-        let proven = succession.proves(service, target.genesis, cx.me);
-        if !proven && !succession.is_full(service, cx.me) {
+        let proven = seed.succession.proves(service, target.genesis, cx.me);
+        if !proven && !seed.succession.is_full(service, cx.me) {
             return self.refuse(cx, net, service, "the source did not sign this node as its successor");
         }
-        target.at = At::Fetch { image, start, sealed, succession };
+        target.at = At::Fetch { image, seed };
         target.until = cx.now + SILENCE;
         packages.fetch_image(cx, net, image, image_bytes, from);
     }
@@ -274,10 +282,10 @@ impl Targets {
             Err(reason) => Err(reason.clone()),
             Ok(bytes) => {
                 let target = self.targets.get(&service)?;
-                let At::Fetch { start, .. } = &target.at else { return None };
+                let At::Fetch { seed, .. } = &target.at else { return None };
                 let requires = &packages.get(&target.package)?.package.manifest.requires;
                 let mib = |mib: u32| u64::from(mib) << 20;
-                Image::unpack(bytes, start.index, mib(requires.memory_mib), mib(requires.storage_mib))
+                Image::unpack(bytes, seed.start.index, mib(requires.memory_mib), mib(requires.storage_mib))
                     .map_err(|error| error.to_string())
             }
         };
@@ -288,9 +296,9 @@ impl Targets {
             }
             Ok(image) => {
                 let target = self.targets.remove(&service)?;
-                let At::Fetch { start, sealed, succession, .. } = &target.at else { return None };
-                let (start, sealed, succession) = (start.clone(), *sealed, succession.clone());
-                Some((service, Arrival { image, start, sealed, succession, target }))
+                let At::Fetch { seed, .. } = &target.at else { return None };
+                let seed = seed.clone();
+                Some((service, Arrival { image, seed, target }))
             }
         }
     }
@@ -356,7 +364,8 @@ impl Arrival {
 
     /// Makes the group and the instance. The source is told once the instance runs ([`Hosted::on_instance_ready`]).
     pub fn start(self, cx: &mut Cx, packages: &Packages, service: ServiceId, instance: InstanceId) -> Hosted {
-        let Arrival { image, start, sealed, succession, target } = self;
+        let Arrival { image, seed, target } = self;
+        let Seed { start, sealed, succession, replica } = seed;
         let executed = image.index;
         let instance = Instance::new(cx, instance, target.package, executed, Some(image));
         let group = if sealed {
@@ -368,10 +377,11 @@ impl Arrival {
         hosted.record = target.record;
         hosted.succession = succession;
         hosted.package = Some(target.package);
-        hosted.incoming = Some(Incoming { id: target.id, source: target.source });
+        hosted.incoming = Some(Incoming { id: target.id, source: target.source, replica });
         if let Some(known) = packages.get(&target.package) {
             hosted.memory_mib = known.package.manifest.requires.memory_mib;
             hosted.storage_mib = known.package.manifest.requires.storage_mib;
+            hosted.wanted = known.package.manifest.state.voters().max(1);
         }
         hosted
     }

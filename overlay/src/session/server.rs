@@ -54,6 +54,8 @@ pub struct Server {
     next_read: u64,
     timer_proposed: Option<(u32, Time)>,
     timer_retry: Option<Time>,
+    /// Who may serve next.
+    next: Vec<PeerId>,
 }
 
 /// A leader's group and instance.
@@ -79,6 +81,7 @@ impl Server {
             next_read: 0,
             timer_proposed: None,
             timer_retry: None,
+            next: Vec::new(),
         }
     }
 
@@ -93,6 +96,11 @@ impl Server {
             && !self.attached.contains_key(&key)
         {
             return;
+        }
+        if !self.attached.contains_key(&key) {
+            for next in self.next.clone() {
+                self.send(cx, parts, key, ServerBody::Prepare { next });
+            }
         }
         let attached = self.attached.entry(key).or_insert_with(|| Attached {
             proposed: executed,
@@ -158,6 +166,7 @@ impl Server {
         self.reads.clear();
         self.ready_reads.clear();
         self.timer_proposed = None;
+        self.next.clear();
     }
 
     /// Entries were executed: send what they put into outboxes.
@@ -220,6 +229,15 @@ impl Server {
     pub fn announce_next(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, next: PeerId) {
         for key in self.attached.keys().copied().collect::<Vec<_>>() {
             self.send(cx, parts, key, ServerBody::Prepare { next });
+        }
+    }
+
+    /// Tells each session of those who may serve next, if they are others than before.
+    pub fn set_next(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, next: Vec<PeerId>) {
+        let news: Vec<PeerId> = next.iter().filter(|peer| !self.next.contains(peer)).copied().collect();
+        self.next = next;
+        for peer in news {
+            self.announce_next(cx, parts, peer);
         }
     }
 
