@@ -203,6 +203,7 @@ impl Node {
     }
 
     pub(crate) fn on_manifest(&mut self, package: PackageId, result: Result<(), String>) {
+        self.on_awaited(package, &result, false);
         if let Some(service) = self.upgrading.get(&package).copied() {
             let fits = result.clone().and_then(|()| self.check_fit(package, true));
             match fits {
@@ -240,6 +241,7 @@ impl Node {
 
     pub(crate) fn on_prepared(&mut self, package: PackageId, result: Result<(), String>) {
         self.targets.on_prepared(&mut self.cx, &mut self.net, package, &result);
+        self.on_awaited(package, &result, true);
         if let Some(service) = self.upgrading.get(&package).copied() {
             let done = result.clone().and_then(|()| self.propose_upgrade(service, package));
             match done {
@@ -815,7 +817,7 @@ impl Node {
     }
 
     /// Who serves, the highest authority first; this node itself where it does.
-    fn known_hosts(&self, service: ServiceId) -> Vec<PeerId> {
+    pub(crate) fn known_hosts(&self, service: ServiceId) -> Vec<PeerId> {
         if self.hosted.get(&service).is_some_and(|hosted| hosted.is_serving()) {
             return vec![self.cx.me];
         }
@@ -837,7 +839,8 @@ impl Node {
         let running = self.hosted.values().filter_map(|hosted| hosted.instance.as_ref());
         let running = running.flat_map(|instance| instance.packages());
         let coming = self.targets.coming().map(|(_, package)| package);
-        let own = self.publishing.keys().chain(self.pulls.keys()).chain(self.upgrading.keys()).copied();
+        let own = self.publishing.keys().chain(self.pulls.keys()).chain(self.upgrading.keys());
+        let own = own.chain(self.awaited.keys()).copied();
         hosted.chain(running).chain(coming).chain(own).collect()
     }
 

@@ -33,6 +33,8 @@ pub struct Incoming {
 pub enum Happened {
     /// This node serves now.
     Serving,
+    /// The log needs a package.
+    Needs(PackageId),
     /// An image that the handover asked for.
     Image(Box<Image>),
     /// The configuration changed.
@@ -258,6 +260,7 @@ impl Hosted {
         if let Some(reason) = report.broken {
             happened.push(Happened::Broken(reason));
         }
+        happened.extend(report.needs.map(Happened::Needs));
         if let Some(image) = report.image {
             happened.push(Happened::Image(Box::new(image)));
         }

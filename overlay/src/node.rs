@@ -63,6 +63,8 @@ pub struct Node {
     pub(crate) publishing: BTreeMap<PackageId, Publishing>,
     /// Packages that replace those of services hosted here.
     pub(crate) upgrading: BTreeMap<PackageId, ServiceId>,
+    /// Packages that the log of a service here needs.
+    pub(crate) awaited: BTreeMap<PackageId, ServiceId>,
     pub(crate) package_requests: Vec<crate::commands::PackageRequest>,
     pub(crate) pulls: BTreeMap<PackageId, (RequestId, ServiceId)>,
     pub(crate) policy: Option<VolunteerPolicy>,
@@ -108,6 +110,7 @@ impl Node {
             published: BTreeSet::new(),
             publishing: BTreeMap::new(),
             upgrading: BTreeMap::new(),
+            awaited: BTreeMap::new(),
             package_requests: Vec::new(),
             pulls: BTreeMap::new(),
             policy: None,

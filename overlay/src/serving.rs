@@ -86,6 +86,7 @@ impl Node {
                     self.on_verdict(service, verdict);
                     self.on_authority_changed(service);
                 }
+                Happened::Needs(package) => self.get_package(service, package),
                 Happened::Broken(reason) => self.on_broken(service, reason),
             }
         }
@@ -258,6 +259,46 @@ impl Node {
         hosted.renew_at = self.cx.now;
         self.dirty.insert(service);
         Ok(())
+    }
+
+    /// The log of a service replaces its module: gets the package, from other members or its publisher.
+    fn get_package(&mut self, service: ServiceId, package: PackageId) {
+        self.awaited.insert(package, service);
+        let mut providers: Vec<PeerId> = self.known_hosts(service);
+        if let Some(hosted) = self.hosted.get(&service) {
+            let members = hosted.group.members().values().filter(|member| !member.witness);
+            providers.extend(members.map(|member| member.peer));
+        }
+        if let Some(record) = self.directory.index().service(service, self.cx.now) {
+            providers.push(record.publisher);
+        }
+        self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
+    }
+
+    /// A package for [`Node::get_package`] is known, or prepared, or cannot be had.
+    pub(crate) fn on_awaited(&mut self, package: PackageId, result: &Result<(), String>, is_prepared: bool) {
+        let Some(service) = self.awaited.get(&package).copied() else { return };
+        let known = self.packages.get(&package).map(|known| known.package.clone());
+        let same = known.as_ref().is_some_and(|known| known.service() == service);
+        let result = match result {
+            Ok(()) if !same => Err("it is the package of another service".to_owned()),
+            other => other.clone(),
+        };
+        if result.is_ok() && !is_prepared {
+            let hosts = self.known_hosts(service);
+            return self.packages.prepare(&mut self.cx, &mut self.net, package, &hosts);
+        }
+        self.awaited.remove(&package);
+        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        if let (Ok(()), Some(known)) = (&result, known) {
+            hosted.package = Some(package);
+            hosted.memory_mib = known.manifest.requires.memory_mib;
+            hosted.storage_mib = known.manifest.requires.storage_mib;
+        }
+        if let Some(instance) = &mut hosted.instance {
+            instance.on_package(&mut self.cx, package, &result);
+        }
+        self.dirty.insert(service);
     }
 
     /// Sets the volunteer policy; gas limits hold at once, the others for what comes.

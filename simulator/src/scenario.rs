@@ -176,6 +176,10 @@ pub struct Churn {
     pub death_every_ms: u64,
     /// It comes back after this many ms, with the same identity.
     pub revive_after_ms: u64,
+    /// The leader of a group whose members all run dies this often, in ms, and comes back like other tabs; 0 means never.
+    pub leader_death_every_ms: u64,
+    /// Instead of dying, the leader is struck by one of these, at random.
+    pub leader_faults: Vec<FaultKind>,
     /// A random pair is separated this often, in ms; 0 means never.
     pub block_every_ms: u64,
     /// For this long.

@@ -55,3 +55,19 @@ fn a_hundred_tabs() {
     let [report] = &sweep("hundred", 0..1)[..] else { panic!("one run") };
     assert!(report.replies > 1_000 && report.handovers.done > 20, "{report:?}");
 }
+
+/// F1, F2, F3, F5: leaders of a group of three are closed, killed, frozen, muted, isolated and cut off.
+#[test]
+fn a_replicated_service_survives_its_leaders() {
+    for report in sweep("replicated-kill", 0..10) {
+        assert!(report.deaths >= 5 && report.replies > 1_000, "{report:?}");
+        assert_eq!(report.sessions_lost, 0, "{report:?}");
+    }
+}
+
+#[test]
+fn a_replicated_service_moves_while_tabs_come_and_go() {
+    for report in sweep("replicated-moves", 0..6) {
+        assert!(report.handovers.done >= 10, "{:?}", report.handovers);
+    }
+}

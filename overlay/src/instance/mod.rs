@@ -54,6 +54,8 @@ pub struct Report {
     pub image: Option<Image>,
     /// The sandbox cannot hold the service any more: stop it here.
     pub broken: Option<String>,
+    /// The log replaces the module by that of this package: [`Instance::on_package`] goes on once it is prepared.
+    pub needs: Option<PackageId>,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,8 @@ enum Work {
     Creating,
     /// An event of the entry at this index.
     Event(u64),
+    /// The package of the entry at this index is not prepared here yet.
+    Awaiting(u64, PackageId),
     /// The module is being replaced for the entry at this index.
     Upgrading(u64),
     Query(QueryJob),
@@ -239,7 +243,7 @@ impl Instance {
             self.ready = false;
             return;
         }
-        if let Work::Event(index) | Work::Upgrading(index) = self.work {
+        if let Work::Event(index) | Work::Upgrading(index) | Work::Awaiting(index, _) = self.work {
             // The entry under way is in `since` already: it begins again from the restored state.
             debug_assert_eq!(self.since.last().map(|(last, _)| *last), Some(index));
         }
@@ -253,6 +257,23 @@ impl Instance {
         self.ready = false;
         self.work = Work::Creating;
         self.create(cx);
+    }
+
+    /// A package that the log needs is prepared, or cannot be.
+    pub fn on_package(&mut self, cx: &mut Cx, package: PackageId, result: &Result<(), String>) {
+        let Work::Awaiting(index, awaited) = self.work else { return };
+        if awaited != package {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                self.work = Work::Upgrading(index);
+                cx.put(Output::Sandbox(SandboxCommand::Upgrade { instance: self.id, package }));
+            }
+            Err(reason) => {
+                self.report.broken = Some(format!("its new version cannot be had here: {reason}"));
+            }
+        }
     }
 
     /// Goes on when the gas of a new second allows it.
@@ -271,7 +292,7 @@ impl Instance {
     /// What happened since the last call.
     pub fn take_report(&mut self) -> Report {
         let mut report = std::mem::take(&mut self.report);
-        if !matches!(self.work, Work::Event(_) | Work::Upgrading(_)) {
+        if !matches!(self.work, Work::Event(_) | Work::Upgrading(_) | Work::Awaiting(..)) {
             report.notes = self.machine.take_notes();
         }
         report
@@ -369,8 +390,8 @@ impl Instance {
                 self.start(cx, event);
             }
             Next::Upgrade(package) => {
-                self.work = Work::Upgrading(index);
-                cx.put(Output::Sandbox(SandboxCommand::Upgrade { instance: self.id, package }));
+                self.work = Work::Awaiting(index, package);
+                self.report.needs = Some(package);
             }
             Next::Done => {
                 self.work = Work::Idle;

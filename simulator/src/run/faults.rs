@@ -137,6 +137,65 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
         }
     }
 
+    /// The leader dies, once its group is whole: at least three voters, all of which run and know it as their leader.
+    pub(super) fn leader_death(&mut self, service: usize) {
+        let churn = &self.scenario.churn;
+        let (every, back) = (churn.leader_death_every_ms * 1000, churn.revive_after_ms * 1000);
+        let faults = churn.leader_faults.clone();
+        let kinds = if faults.is_empty() { vec![FaultKind::Close, FaultKind::Kill] } else { faults };
+        let name = self.services[service].name.clone();
+        let leader = name.as_ref().and_then(|name| self.leader(name)).filter(|leader| {
+            let whole = |group: &GroupView| {
+                let runs =
+                    |peer: &PeerId| self.world.find(peer).is_some_and(|node| self.world.is_running(node));
+                group.majorities.len() == 1
+                    && group.majorities[0].len() >= 3
+                    && !group.changing
+                    && group.majorities[0].iter().all(runs)
+            };
+            let id = name.as_ref().and_then(|name| service_id(name));
+            let groups = self.world.peer(*leader).map(Peer::groups).unwrap_or_default();
+            groups.iter().any(|group| Some(group.service) == id && whole(group))
+        });
+        let next = match leader {
+            None => 500_000,
+            Some(victim) => {
+                let kind = *self.rng.pick(&kinds).unwrap_or(&FaultKind::Close);
+                let at = self.world.now();
+                self.report.deaths += 1;
+                self.report
+                    .log
+                    .push(format!("{:>10.4} the leader, node {victim}: {kind:?}", at as f64 / 1e6));
+                let others: Vec<NodeIndex> = (0..self.world.len()).filter(|node| *node != victim).collect();
+                match kind {
+                    FaultKind::None => {}
+                    FaultKind::Close | FaultKind::Kill => {
+                        let death = if kind == FaultKind::Kill { Death::Silent } else { Death::Closed };
+                        self.world.kill(victim, death);
+                        self.later(at + back, Todo::Revive(victim));
+                    }
+                    FaultKind::Freeze => {
+                        self.world.freeze(victim);
+                        self.later(at + back, Todo::Thaw(victim));
+                    }
+                    FaultKind::Mute | FaultKind::Isolate => {
+                        let mut pairs: Vec<_> = others.iter().map(|other| (victim, *other)).collect();
+                        if kind == FaultKind::Isolate {
+                            pairs.extend(others.iter().map(|other| (*other, victim)));
+                        }
+                        pairs.iter().for_each(|(from, to)| self.world.block(*from, *to));
+                        self.later(at + back, Todo::Unblock(pairs));
+                    }
+                    FaultKind::Cut => others.into_iter().for_each(|other| self.world.cut(victim, other)),
+                }
+                every
+            }
+        };
+        if !self.is_over() {
+            self.later(self.world.now() + next, Todo::LeaderDeath(service));
+        }
+    }
+
     pub(super) fn random_block(&mut self) {
         let churn = &self.scenario.churn;
         let (every, lasts, one_way) = (churn.block_every_ms * 1000, churn.block_ms * 1000, churn.one_way);

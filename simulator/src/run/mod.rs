@@ -75,6 +75,7 @@ enum Todo {
     Unblock(Vec<(NodeIndex, NodeIndex)>),
     Revive(NodeIndex),
     Death,
+    LeaderDeath(usize),
     Block,
     Breaks,
     RelayDies,
@@ -177,6 +178,9 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
         let every = [(churn.death_every_ms, Todo::Death), (churn.block_every_ms, Todo::Block)];
         for (ms, todo) in every.into_iter().filter(|(ms, _)| *ms > 0) {
             self.later(4_000_000 + ms * 1000, todo);
+        }
+        for service in (0..self.services.len()).filter(|_| churn.leader_death_every_ms > 0) {
+            self.later(8_000_000 + churn.leader_death_every_ms * 1000, Todo::LeaderDeath(service));
         }
         if churn.relay_dies_at > 0 {
             self.later(churn.relay_dies_at * 1_000_000, Todo::RelayDies);
@@ -287,6 +291,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                 }
             }
             Todo::Death => self.random_death(),
+            Todo::LeaderDeath(service) => self.leader_death(service),
             Todo::Block => self.random_block(),
             Todo::Breaks => {
                 for (a, b) in self.world.pairs() {
