@@ -30,14 +30,18 @@ pub mod transfer;
 pub mod wire;
 
 mod commands;
+mod consuming;
 mod cx;
 mod directory;
 mod handover;
 mod hosting;
+mod lookup;
 mod net;
 mod node;
+mod offers;
 mod packages;
 mod peering;
+mod publishing;
 mod replicas;
 mod serving;
 

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ed25519_dalek::SigningKey;
 
-use crate::commands::{Publishing, Purpose};
+use crate::commands::Publishing;
 use crate::cx::{Cx, Signal};
 use crate::directory::Directory;
 use crate::handover::target::Targets;
 use crate::hosting::Hosted;
 use crate::id::{InstanceId, PackageId, PeerId, RequestId, ServiceId, SessionId};
 use crate::io::{Config, Event, Input, Lane, Output, Role, Status, VolunteerPolicy, MAX_FRAME};
+use crate::lookup::Purpose;
 use crate::net::Net;
 use crate::packages::Packages;
 use crate::sandbox::SandboxEvent;

@@ -2,34 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use serde_bytes::ByteBuf;
-
 use crate::group::Group;
 use crate::handover::source::{Purpose, Verdict};
-use crate::handover::target::{Seed, MAX_TARGETS, MAX_WITNESSED, MAX_WITNESSED_PER_PEER};
+use crate::handover::target::Seed;
 use crate::hosting::{Happened, Hosted, Incoming};
 use crate::id::{BlobId, InstanceId, PackageId, PeerId, ServiceId};
-use crate::instance::machine::Entry;
 use crate::instance::Instance;
-use crate::io::{Answer, Error, Event, Lane, Output, VolunteerPolicy};
-use crate::manifest::{self, Capabilities};
+use crate::io::{Error, Event, Lane, Output, VolunteerPolicy};
 use crate::node::{Moved, Node};
-use crate::registry::{Succession, Validated};
 use crate::session::server::post;
 use crate::session::NOT_PERMITTED;
 use crate::time::Millis;
-use crate::wire::{self, ClientFrame, Control, ServerBody, ServerFrame, Step};
+use crate::wire::{ClientFrame, Control, ServerBody, ServerFrame, Step};
 
 /// Gas that one core executes in a second, roughly (guess, from the instrumenter's measurements).
-const GAS_PER_CORE: u64 = 1_000_000_000;
+pub(crate) const GAS_PER_CORE: u64 = 1_000_000_000;
 /// How long a former host tells stragglers where the service went (replication.md, Handover 4).
 const FORWARD_FOR: Millis = Millis::secs(30);
 /// A member that hears of no leader for this long is not wanted any more, or alone: it gives up.
 const LEADERLESS: Millis = Millis::secs(60);
 /// The same for a replica that holds state.
 const ORPHANED: Millis = Millis::secs(600);
-/// Who asks for a service that cannot be given away at this moment is told to ask again after this time.
-const WANT_AGAIN: Millis = Millis(500);
 
 impl Node {
     pub(crate) fn on_client_frame(&mut self, from: PeerId, frame: ClientFrame) {
@@ -224,83 +217,6 @@ impl Node {
         }
     }
 
-    /// A service record was learned: does this node serve an older package of it?
-    pub(crate) fn on_service_record(&mut self, service: ServiceId) {
-        let Some(hosted) = self.hosted.get(&service).filter(|hosted| hosted.is_serving()) else { return };
-        let Some(record) = self.directory.index().service(service, self.cx.now) else { return };
-        if hosted.package == Some(record.package) || hosted.source.is_some() {
-            return;
-        }
-        let (package, publisher) = (record.package, record.publisher);
-        self.upgrading.insert(package, service);
-        let providers = vec![publisher];
-        self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
-    }
-
-    /// A newer package of a service that is served here is ready: from the next log entry on it runs.
-    pub(crate) fn propose_upgrade(&mut self, service: ServiceId, package: PackageId) -> Result<(), String> {
-        let hosted = self.hosted.get_mut(&service).ok_or("the service is not served here")?;
-        let known = self.packages.get(&package).ok_or("the package is not known")?;
-        if known.package.service() != service {
-            return Err("the package is that of another service".to_owned());
-        }
-        let handed_over = hosted.wanted == 1 && hosted.group.voters().len() > 1;
-        if hosted.source.as_ref().is_some_and(|source| source.purpose() == Purpose::Handover) || handed_over {
-            return Err("the service is being handed over; publish again in a moment".to_owned());
-        }
-        let entry = Entry::Upgrade { package, now: self.cx.now };
-        hosted.group.propose(wire::encode(&entry)).map_err(|_| "the service is busy".to_owned())?;
-        hosted.package = Some(package);
-        hosted.memory_mib = known.package.manifest.requires.memory_mib;
-        hosted.storage_mib = known.package.manifest.requires.storage_mib;
-        if let Some(bytes) = self.directory.index().service_bytes(service) {
-            hosted.record = bytes.to_vec();
-        }
-        hosted.renew_at = self.cx.now;
-        self.dirty.insert(service);
-        Ok(())
-    }
-
-    /// The log of a service replaces its module: gets the package, from other members or its publisher.
-    fn get_package(&mut self, service: ServiceId, package: PackageId) {
-        self.awaited.insert(package, service);
-        let mut providers: Vec<PeerId> = self.known_hosts(service);
-        if let Some(hosted) = self.hosted.get(&service) {
-            let members = hosted.group.members().values().filter(|member| !member.witness);
-            providers.extend(members.map(|member| member.peer));
-        }
-        if let Some(record) = self.directory.index().service(service, self.cx.now) {
-            providers.push(record.publisher);
-        }
-        self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
-    }
-
-    /// A package for [`Node::get_package`] is known, or prepared, or cannot be had.
-    pub(crate) fn on_awaited(&mut self, package: PackageId, result: &Result<(), String>, is_prepared: bool) {
-        let Some(service) = self.awaited.get(&package).copied() else { return };
-        let known = self.packages.get(&package).map(|known| known.package.clone());
-        let same = known.as_ref().is_some_and(|known| known.service() == service);
-        let result = match result {
-            Ok(()) if !same => Err("it is the package of another service".to_owned()),
-            other => other.clone(),
-        };
-        if result.is_ok() && !is_prepared {
-            let hosts = self.known_hosts(service);
-            return self.packages.prepare(&mut self.cx, &mut self.net, package, &hosts);
-        }
-        self.awaited.remove(&package);
-        let Some(hosted) = self.hosted.get_mut(&service) else { return };
-        if let (Ok(()), Some(known)) = (&result, known) {
-            hosted.package = Some(package);
-            hosted.memory_mib = known.manifest.requires.memory_mib;
-            hosted.storage_mib = known.manifest.requires.storage_mib;
-        }
-        if let Some(instance) = &mut hosted.instance {
-            instance.on_package(&mut self.cx, package, &result);
-        }
-        self.dirty.insert(service);
-    }
-
     /// Sets the volunteer policy; gas limits hold at once, the others for what comes.
     pub(crate) fn set_policy(&mut self, policy: Option<VolunteerPolicy>) {
         self.policy = policy;
@@ -347,7 +263,7 @@ impl Node {
         self.on_left();
     }
 
-    fn insert_hosted(&mut self, hosted: Hosted) {
+    pub(crate) fn insert_hosted(&mut self, hosted: Hosted) {
         let (service, name) = (hosted.service, hosted.name.clone());
         self.moved.remove(&service);
         self.hosted.insert(service, hosted);
@@ -356,14 +272,14 @@ impl Node {
         self.cx.event(Event::Hosting { service: name });
     }
 
-    fn new_instance(&mut self, service: ServiceId) -> InstanceId {
+    pub(crate) fn new_instance(&mut self, service: ServiceId) -> InstanceId {
         self.next_instance += 1;
         let id = InstanceId(self.next_instance);
         self.instances.insert(id, service);
         id
     }
 
-    fn on_serving(&mut self, service: ServiceId) {
+    pub(crate) fn on_serving(&mut self, service: ServiceId) {
         self.on_configured(service);
         self.on_authority_changed(service);
         self.on_published(service);
@@ -371,7 +287,7 @@ impl Node {
     }
 
     /// This node serves a group at rest: whoever else was a member is released.
-    fn on_configured(&mut self, service: ServiceId) {
+    pub(crate) fn on_configured(&mut self, service: ServiceId) {
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
         let rests = !hosted.group.is_joint() && !hosted.group.is_changing();
         if !hosted.is_serving() || !rests || hosted.wanted == 1 && hosted.group.voters().len() > 1 {
@@ -395,7 +311,7 @@ impl Node {
         }
     }
 
-    fn on_authority_changed(&mut self, service: ServiceId) {
+    pub(crate) fn on_authority_changed(&mut self, service: ServiceId) {
         if let Some(hosted) = self.hosted.get(&service) {
             self.cx.event(Event::Hosting { service: hosted.name.clone() });
         }
@@ -403,7 +319,7 @@ impl Node {
         self.renew_records();
     }
 
-    fn on_broken(&mut self, service: ServiceId, reason: String) {
+    pub(crate) fn on_broken(&mut self, service: ServiceId, reason: String) {
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
         let name = hosted.name.clone();
         if let Some(incoming) = hosted.incoming {
@@ -416,32 +332,6 @@ impl Node {
             let message = format!("{name} stopped here: {reason}");
             self.cx.event(Event::Error { code: "trapped".to_owned(), message });
         }
-    }
-
-    fn on_want(&mut self, from: PeerId, service: ServiceId, id: u64) {
-        let permitted = self
-            .directory
-            .index()
-            .service(service, self.cx.now)
-            .is_some_and(|record| record.hosts_permit(&from));
-        if !permitted && self.hosted.contains_key(&service) {
-            let reason = "the service does not permit this host".to_owned();
-            return self.refuse(from, service, id, reason);
-        }
-        let now = self.cx.now;
-        let wait = match self.hosted.get_mut(&service) {
-            // It may have moved a moment ago: the record of its new host is on the way.
-            None => Some(WANT_AGAIN),
-            Some(hosted) if hosted.source.is_some() || !hosted.is_serving() => Some(WANT_AGAIN),
-            Some(hosted) => hosted.pulled.admit(now),
-        };
-        if let Some(wait) = wait {
-            let step = Step::Busy { retry_ms: u32::try_from(wait.0).unwrap_or(u32::MAX) };
-            let message = Control::Handover { service, id, step };
-            self.net.send(&mut self.cx, from, Lane::Control, &message);
-            return;
-        }
-        self.hand_over(service, from, None);
     }
 
     /// Begins a handover; its refusal is the command's answer.
@@ -466,171 +356,13 @@ impl Node {
         }
     }
 
-    fn on_offer(
-        &mut self,
-        from: PeerId,
-        service: ServiceId,
-        id: u64,
-        record: &ByteBuf,
-        (manifest, signature): (&ByteBuf, &ByteBuf),
-        succession: &Succession,
-    ) -> Result<(), String> {
-        let wanted = self.targets.wants(&service, from);
-        if self.policy.is_none() && !wanted {
-            return Err("this node does not volunteer".to_owned());
-        }
-        if self.hosted.contains_key(&service) && !self.may_be_replaced(from, service) {
-            return Err("this node takes part in the service already".to_owned());
-        }
-        if self.targets.comes_from_other(&service, from) {
-            return Err("another peer hands the service over to this node".to_owned());
-        }
-        if self.targets.len() >= MAX_TARGETS {
-            return Err("this node takes too many services at once".to_owned());
-        }
-        let validated = crate::registry::validate(crate::registry::service_key(service), record, self.cx.now);
-        let Ok(Validated::Service(known)) = validated else {
-            return Err("the service's record is not valid".to_owned());
-        };
-        if !known.hosts_permit(&self.cx.me) {
-            return Err("the service does not permit this host".to_owned());
-        }
-        let serves = succession.proves(service, known.genesis.host, from);
-        if !serves && !succession.is_full(service, from) {
-            return Err("the offering peer was never made a host of the service".to_owned());
-        }
-        let package = self.packages.learn(&mut self.cx, manifest, signature)?;
-        if package != known.package {
-            return Err("the package is not that of the service's record".to_owned());
-        }
-        self.check_fit(package, wanted)?;
-        self.directory.learn(&self.cx, &mut self.net, record);
-        let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
-        self.targets.accept(cx, net, packages, service, id, from, (&known, record.to_vec()));
-        Ok(())
-    }
-
-    /// Row 19: requirements against what this node has, before a byte of code is fetched. Row 18: the person's limits.
-    pub(crate) fn check_fit(&self, package: PackageId, wanted: bool) -> Result<(), String> {
-        let known = self.packages.get(&package).ok_or("the package is not known")?;
-        let manifest = &known.package.manifest;
-        let default = VolunteerPolicy { cpu: 50, memory_mib: 512, storage_mib: 256, services: Vec::new() };
-        let policy = self.policy.as_ref().unwrap_or(&default);
-        let named = |allowed: &String| *allowed == manifest.name || *allowed == known.package.full_name();
-        if !wanted && !policy.services.is_empty() && !policy.services.iter().any(named) {
-            return Err("this volunteer takes other services only".to_owned());
-        }
-        let coming = self.targets.coming().filter_map(|(_, id)| self.packages.get(&id));
-        let coming = coming.map(|known| &known.package.manifest.requires);
-        let (memory, storage) = coming.fold((0, 0), |(memory, storage), requires| {
-            (memory + requires.memory_mib, storage + requires.storage_mib)
-        });
-        let memory: u32 = memory + self.hosted.values().map(|hosted| hosted.memory_mib).sum::<u32>();
-        let storage: u32 = storage + self.hosted.values().map(|hosted| hosted.storage_mib).sum::<u32>();
-        let has = Capabilities {
-            memory_mib: policy.memory_mib.saturating_sub(memory),
-            gas_per_second: GAS_PER_CORE / 100 * u64::from(policy.cpu.min(100)),
-            storage_mib: policy.storage_mib.saturating_sub(storage),
-            up_kbps: None,
-            latency_ms: None,
-            features: Default::default(),
-            mains: true,
-        };
-        manifest::fits(manifest, &has).map_err(|unfit| unfit.to_string())
-    }
-
     /// A person's share of the processor is divided among what runs here.
-    fn apply_gas_limits(&mut self) {
+    pub(crate) fn apply_gas_limits(&mut self) {
         let running = self.hosted.values().filter(|hosted| hosted.instance.is_some()).count().max(1) as u64;
         let share =
             self.policy.as_ref().map(|p| GAS_PER_CORE / 100 * u64::from(p.cpu.clamp(1, 100)) / running);
         for instance in self.hosted.values_mut().filter_map(|hosted| hosted.instance.as_mut()) {
             instance.limit_gas(self.cx.now, share);
-        }
-    }
-
-    fn on_ask_witness(&mut self, from: PeerId, service: ServiceId, id: u64, name: String) {
-        let witnessed = || self.hosted.values().filter(|hosted| hosted.group.is_witness());
-        let of_peer = witnessed().filter(|hosted| hosted.succession.holder() == from).count();
-        let promised = self.targets.is_promised_to_other(&service, from);
-        if promised
-            || self.hosted.contains_key(&service) && !self.may_be_replaced(from, service)
-            || witnessed().count() + self.targets.promised() >= MAX_WITNESSED
-            || of_peer + self.targets.promised_to(from) >= MAX_WITNESSED_PER_PEER
-        {
-            return self.refuse(from, service, id, "this node cannot be a witness now".to_owned());
-        }
-        self.targets.promise(&mut self.cx, &mut self.net, service, id, from, name);
-    }
-
-    /// Only a member that holds state, in this authority or a later one, releases others.
-    fn is_released(&self, from: PeerId, service: ServiceId, authority: (u64, u64)) -> bool {
-        self.hosted.get(&service).is_some_and(|hosted| {
-            let group = &hosted.group;
-            let member = group.members().values().any(|member| member.peer == from && !member.witness);
-            member
-                && from != self.cx.me
-                && authority >= (group.epoch(), group.term())
-                && hosted.source.is_none()
-        })
-    }
-
-    /// May what this node has of a service give way to what `from`, its leader as far as known, seeds anew?
-    fn may_be_replaced(&self, from: PeerId, service: ServiceId) -> bool {
-        self.hosted.get(&service).is_some_and(|hosted| {
-            let leader = hosted.group.leader();
-            !hosted.group.leads()
-                && hosted.wanted_or_witness()
-                && leader.is_none_or(|leader| leader.peer == from)
-        })
-    }
-
-    /// A replica that joins gives way to a handover that a person wants; a group that is being changed comes first.
-    fn hands_over_later(
-        &mut self,
-        service: ServiceId,
-        to: PeerId,
-        request: Option<crate::id::RequestId>,
-    ) -> bool {
-        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.wanted > 1) else {
-            return false;
-        };
-        if hosted.source.as_ref().is_some_and(|source| source.purpose() != Purpose::Handover) {
-            let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
-            hosted.abort_handover(cx, net, packages, "a handover comes first");
-        }
-        let changing = hosted.group.is_joint() || hosted.group.is_changing();
-        changing && hosted.source.is_none() && self.hand_over_later(service, to, request)
-    }
-
-    fn refuse(&mut self, to: PeerId, service: ServiceId, id: u64, reason: String) {
-        let reason = reason.chars().take(400).collect();
-        let message = Control::Handover { service, id, step: Step::Refuse { reason } };
-        self.net.send(&mut self.cx, to, Lane::Control, &message);
-    }
-
-    fn finish_wanted(&mut self, service: ServiceId) {
-        for request in self.targets.take_wanted(&service).into_iter().flat_map(|wanted| wanted.requests) {
-            self.cx.put(Output::Answer { request, result: Ok(Answer::Done) });
-        }
-    }
-
-    fn fail_wanted(&mut self, service: ServiceId, from: PeerId, reason: &str) {
-        if self.targets.wants(&service, from) {
-            for request in self.targets.take_wanted(&service).into_iter().flat_map(|w| w.requests) {
-                let result = Err(Error::Refused(reason.to_owned()));
-                self.cx.put(Output::Answer { request, result });
-            }
-        }
-    }
-
-    /// The host cannot give the service away at this moment: ask again, whoever serves then.
-    fn want_later(&mut self, service: ServiceId, from: PeerId, retry_ms: u32) {
-        if self.targets.wants(&service, from) {
-            if let Some(wanted) = self.targets.take_wanted(&service) {
-                let wait = Millis(u64::from(retry_ms).clamp(100, 60_000));
-                self.host_later(wait, wanted);
-            }
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::cx::Cx;
 use crate::hosting::Hosted;
 use crate::id::{BlobId, PeerId, RequestId};
 use crate::instance::Image;
-use crate::io::{Answer, Error, Event, HandoverReport, Lane, Output, Role};
+use crate::io::{Error, Event, Lane, Output, Role};
 use crate::net::Net;
 use crate::packages::Packages;
 use crate::registry::Succession;
@@ -39,7 +39,7 @@ const MAX_ATTEMPTS: u32 = 20;
 const WARM_DISTANCE: u64 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+pub(super) enum At {
     Offer,
     Witness,
     /// The sandbox takes the snapshot.
@@ -70,27 +70,27 @@ pub enum Purpose {
 /// A handover from here, or a replica that joins.
 #[derive(Debug)]
 pub struct Source {
-    id: u64,
-    purpose: Purpose,
-    request: Option<RequestId>,
-    target: PeerId,
-    target_raft: u64,
-    witnesses: Vec<PeerId>,
-    witness: Option<(PeerId, u64)>,
-    at: At,
-    until: Time,
-    seeded: BTreeSet<PeerId>,
-    image: Option<BlobId>,
-    bytes: u64,
-    state_bytes: u64,
-    paused_at: Option<Time>,
-    pause: Millis,
-    attempts: u32,
+    pub(super) id: u64,
+    pub(super) purpose: Purpose,
+    pub(super) request: Option<RequestId>,
+    pub(super) target: PeerId,
+    pub(super) target_raft: u64,
+    pub(super) witnesses: Vec<PeerId>,
+    pub(super) witness: Option<(PeerId, u64)>,
+    pub(super) at: At,
+    pub(super) until: Time,
+    pub(super) seeded: BTreeSet<PeerId>,
+    pub(super) image: Option<BlobId>,
+    pub(super) bytes: u64,
+    pub(super) state_bytes: u64,
+    pub(super) paused_at: Option<Time>,
+    pub(super) pause: Millis,
+    pub(super) attempts: u32,
     /// [`TAKE_OVER_WITHIN`] and four round trips to the target.
-    slack: Millis,
-    last_warm: Option<(u64, u64)>,
+    pub(super) slack: Millis,
+    pub(super) last_warm: Option<(u64, u64)>,
     /// The target's chain of hosts.
-    succession: Succession,
+    pub(super) succession: Succession,
 }
 
 /// How a step left the handover.
@@ -397,25 +397,8 @@ impl Hosted {
         Verdict::On
     }
 
-    /// A replica leads instead of this node, which goes on as a replica.
-    fn pass_on(&mut self, cx: &mut Cx, packages: &mut Packages, leader: PeerId) -> Verdict {
-        let Some(source) = &mut self.source else { return Verdict::On };
-        source.pause = source.paused_at.map_or(Millis(0), |at| cx.now.since(at));
-        let moved = source.purpose == Purpose::Handover;
-        source.target = leader;
-        if moved {
-            let authority = (self.group.epoch(), self.group.term());
-            self.report_handover(cx, authority, false);
-        }
-        let Some(source) = self.source.take() else { return Verdict::On };
-        if let Some(image) = source.image {
-            packages.remove_image(image);
-        }
-        Verdict::Done
-    }
-
     /// Only a witness joins: it needs no state.
-    fn seed_witness(&mut self, cx: &mut Cx, net: &mut Net, packages: &mut Packages) -> Verdict {
+    pub(super) fn seed_witness(&mut self, cx: &mut Cx, net: &mut Net, packages: &mut Packages) -> Verdict {
         let start = self.group.start_at(self.group.committed());
         let Some(source) = &mut self.source else { return Verdict::On };
         let (Some(start), Some((witness, _))) = (start, source.witness) else {
@@ -487,70 +470,7 @@ impl Hosted {
         }
     }
 
-    /// A peer is gone.
-    pub fn on_handover_unreachable(
-        &mut self,
-        cx: &mut Cx,
-        net: &mut Net,
-        packages: &mut Packages,
-        peer: PeerId,
-    ) -> Verdict {
-        let Some(source) = self.source.as_mut() else { return Verdict::On };
-        match source.at {
-            At::Offer | At::Witness | At::Image | At::Seed | At::Join | At::Warm if peer == source.target => {
-                self.abort_handover(cx, net, packages, "the target is gone")
-            }
-            At::Witness if source.witnesses.last() == Some(&peer) => {
-                source.witnesses.pop();
-                self.ask_witness(cx, net);
-                Verdict::On
-            }
-            At::Seed if source.witness.is_some_and(|(witness, _)| witness == peer) => {
-                self.abort_handover(cx, net, packages, "the witness is gone")
-            }
-            _ => Verdict::On,
-        }
-    }
-
-    /// Gives up: the target and the witness are told, the group goes back to one voter (`settle`).
-    pub fn abort_handover(
-        &mut self,
-        cx: &mut Cx,
-        net: &mut Net,
-        packages: &mut Packages,
-        reason: &str,
-    ) -> Verdict {
-        let Some(source) = self.source.take() else { return Verdict::On };
-        if self.group.is_transferring() {
-            self.group.abort_transfer();
-        }
-        if let Some(image) = source.image {
-            packages.remove_image(image);
-        }
-        if source.purpose != Purpose::Handover {
-            self.keeper.refused(cx.now, source.target);
-        }
-        let others = [Some(source.target), source.witness.map(|(peer, _)| peer)];
-        let me = cx.me;
-        for peer in others.into_iter().flatten().filter(|peer| *peer != me) {
-            let step = Step::Refuse { reason: reason.to_owned() };
-            let message = Control::Handover { service: self.service, id: source.id, step };
-            net.send(cx, peer, Lane::Control, &message);
-            // Who joined already is released once this node serves alone.
-            self.former.insert(peer);
-        }
-        let (from, to) = (cx.me.to_string(), source.target.to_string());
-        let (service, step, reason) = (self.name.clone(), "aborted".to_owned(), reason.to_owned());
-        if source.purpose == Purpose::Handover {
-            cx.event(Event::Handover { service, from, to, step, reason: reason.clone() });
-        }
-        if let Some(request) = source.request {
-            cx.put(Output::Answer { request, result: Err(Error::Refused(reason)) });
-        }
-        Verdict::Aborted
-    }
-
-    fn ask_witness(&mut self, cx: &mut Cx, net: &mut Net) {
+    pub(super) fn ask_witness(&mut self, cx: &mut Cx, net: &mut Net) {
         let name = self.name.chars().take(128).collect::<String>();
         while let Some(source) = &mut self.source {
             let Some(peer) = source.witnesses.last().copied() else {
@@ -577,7 +497,7 @@ impl Hosted {
         }
     }
 
-    fn begin_image(&mut self, cx: &mut Cx, at: At) {
+    pub(super) fn begin_image(&mut self, cx: &mut Cx, at: At) {
         let (Some(source), Some(instance)) = (&mut self.source, &mut self.instance) else { return };
         source.at = at;
         source.until = cx.now + SEED_WITHIN;
@@ -587,7 +507,7 @@ impl Hosted {
         instance.take_image(cx);
     }
 
-    fn join(&mut self, cx: &mut Cx) {
+    pub(super) fn join(&mut self, cx: &mut Cx) {
         let Some(source) = &self.source else { return };
         let target = (source.target_raft, Member { peer: source.target, witness: false });
         let witness = source.witness.map(|(peer, id)| (id, Member { peer, witness: true }));
@@ -599,7 +519,7 @@ impl Hosted {
     }
 
     /// The voters with the target, and with a witness where it takes one.
-    fn planned(&self, cx: &Cx, witness: Option<u64>) -> Option<BTreeSet<u64>> {
+    pub(super) fn planned(&self, cx: &Cx, witness: Option<u64>) -> Option<BTreeSet<u64>> {
         let source = self.source.as_ref()?;
         let newcomer = (source.purpose != Purpose::Witness).then_some(source.target_raft);
         // A handover of what rests on one voter has two state holders for its time.
@@ -607,7 +527,7 @@ impl Hosted {
     }
 
     /// Transfers leadership once the target has applied the configuration and is close to the end of the log.
-    fn try_transfer(&mut self, cx: &mut Cx) {
+    pub(super) fn try_transfer(&mut self, cx: &mut Cx) {
         let Some(source) = self.source.as_mut().filter(|source| source.at == At::Warm) else { return };
         let Some((executed, configured)) = source.last_warm else { return };
         // Under a load that the target can only just follow the distance never gets small: wider with time.
@@ -620,80 +540,6 @@ impl Hosted {
             source.until = cx.now + Millis(source.slack.0 << source.attempts.min(4));
             self.group.transfer_to(source.target_raft);
             self.tell(cx, "take-over", "");
-        }
-    }
-
-    fn finish(
-        &mut self,
-        cx: &mut Cx,
-        packages: &mut Packages,
-        authority: (u64, u64),
-        uncertain: bool,
-    ) -> Verdict {
-        self.report_handover(cx, authority, uncertain);
-        let Some(source) = self.source.take() else { return Verdict::On };
-        if let Some(image) = source.image {
-            packages.remove_image(image);
-        }
-        Verdict::Out { to: source.target, authority }
-    }
-
-    /// Serves on after a sealed handover that was not confirmed, `ahead` epochs further (zero: the same epoch).
-    fn resume(&mut self, cx: &mut Cx, packages: &mut Packages, ahead: u64) -> Verdict {
-        let authority = (self.group.epoch() + ahead, self.group.term());
-        self.report_handover(cx, authority, true);
-        if let Some(image) = self.source.take().and_then(|source| source.image) {
-            packages.remove_image(image);
-        }
-        if ahead == 0 {
-            return Verdict::Aborted;
-        }
-        Verdict::Resume(self.group.epoch() + ahead)
-    }
-
-    /// Answers the command, once.
-    fn report_handover(&mut self, cx: &mut Cx, authority: (u64, u64), uncertain: bool) {
-        let Some(source) = self.source.as_mut() else { return };
-        if source.at == At::Confirm {
-            source.pause = source.paused_at.map_or(Millis(0), |at| cx.now.since(at));
-        }
-        let report = HandoverReport {
-            service: self.name.clone(),
-            from: cx.me.to_string(),
-            to: source.target.to_string(),
-            witness: source.witness.map(|(peer, _)| peer.to_string()),
-            term: authority.1,
-            pause_ms: source.pause.0,
-            bytes: source.bytes,
-            state_bytes: source.state_bytes,
-            uncertain,
-        };
-        if let Some(request) = source.request.take() {
-            cx.put(Output::Answer { request, result: Ok(Answer::Handover(report)) });
-        }
-        self.tell(cx, "done", "");
-    }
-
-    fn say(&self, cx: &mut Cx, net: &mut Net, to: PeerId, step: Step) {
-        if let Some(source) = &self.source {
-            net.send(
-                cx,
-                to,
-                Lane::Control,
-                &Control::Handover { service: self.service, id: source.id, step },
-            );
-        }
-    }
-
-    fn tell(&self, cx: &mut Cx, step: &str, reason: &str) {
-        if let Some(source) = self.source.as_ref().filter(|source| source.purpose == Purpose::Handover) {
-            cx.event(Event::Handover {
-                service: self.name.clone(),
-                from: cx.me.to_string(),
-                to: source.target.to_string(),
-                step: step.to_owned(),
-                reason: reason.to_owned(),
-            });
         }
     }
 }

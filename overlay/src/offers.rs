@@ -1,0 +1,203 @@
+//! Who takes what: requests for a service, offers of one, places of a witness, and this node's limits (rows 18, 19).
+
+use serde_bytes::ByteBuf;
+
+use crate::handover::source::Purpose;
+use crate::handover::target::{MAX_TARGETS, MAX_WITNESSED, MAX_WITNESSED_PER_PEER};
+use crate::id::{PackageId, PeerId, ServiceId};
+use crate::io::{Answer, Error, Lane, Output, VolunteerPolicy};
+use crate::manifest::{self, Capabilities};
+use crate::node::Node;
+use crate::registry::{Succession, Validated};
+use crate::serving::GAS_PER_CORE;
+use crate::time::Millis;
+use crate::wire::{Control, Step};
+
+/// Who asks for a service that cannot be given away at this moment is told to ask again after this time.
+const WANT_AGAIN: Millis = Millis(500);
+
+impl Node {
+    pub(crate) fn on_want(&mut self, from: PeerId, service: ServiceId, id: u64) {
+        let permitted = self
+            .directory
+            .index()
+            .service(service, self.cx.now)
+            .is_some_and(|record| record.hosts_permit(&from));
+        if !permitted && self.hosted.contains_key(&service) {
+            let reason = "the service does not permit this host".to_owned();
+            return self.refuse(from, service, id, reason);
+        }
+        let now = self.cx.now;
+        let wait = match self.hosted.get_mut(&service) {
+            // It may have moved a moment ago: the record of its new host is on the way.
+            None => Some(WANT_AGAIN),
+            Some(hosted) if hosted.source.is_some() || !hosted.is_serving() => Some(WANT_AGAIN),
+            Some(hosted) => hosted.pulled.admit(now),
+        };
+        if let Some(wait) = wait {
+            let step = Step::Busy { retry_ms: u32::try_from(wait.0).unwrap_or(u32::MAX) };
+            let message = Control::Handover { service, id, step };
+            self.net.send(&mut self.cx, from, Lane::Control, &message);
+            return;
+        }
+        self.hand_over(service, from, None);
+    }
+
+    pub(crate) fn on_offer(
+        &mut self,
+        from: PeerId,
+        service: ServiceId,
+        id: u64,
+        record: &ByteBuf,
+        (manifest, signature): (&ByteBuf, &ByteBuf),
+        succession: &Succession,
+    ) -> Result<(), String> {
+        let wanted = self.targets.wants(&service, from);
+        if self.policy.is_none() && !wanted {
+            return Err("this node does not volunteer".to_owned());
+        }
+        if self.hosted.contains_key(&service) && !self.may_be_replaced(from, service) {
+            return Err("this node takes part in the service already".to_owned());
+        }
+        if self.targets.comes_from_other(&service, from) {
+            return Err("another peer hands the service over to this node".to_owned());
+        }
+        if self.targets.len() >= MAX_TARGETS {
+            return Err("this node takes too many services at once".to_owned());
+        }
+        let validated = crate::registry::validate(crate::registry::service_key(service), record, self.cx.now);
+        let Ok(Validated::Service(known)) = validated else {
+            return Err("the service's record is not valid".to_owned());
+        };
+        if !known.hosts_permit(&self.cx.me) {
+            return Err("the service does not permit this host".to_owned());
+        }
+        let serves = succession.proves(service, known.genesis.host, from);
+        if !serves && !succession.is_full(service, from) {
+            return Err("the offering peer was never made a host of the service".to_owned());
+        }
+        let package = self.packages.learn(&mut self.cx, manifest, signature)?;
+        if package != known.package {
+            return Err("the package is not that of the service's record".to_owned());
+        }
+        self.check_fit(package, wanted)?;
+        self.directory.learn(&self.cx, &mut self.net, record);
+        let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
+        self.targets.accept(cx, net, packages, service, id, from, (&known, record.to_vec()));
+        Ok(())
+    }
+
+    /// Row 19: requirements against what this node has, before a byte of code is fetched. Row 18: the person's limits.
+    pub(crate) fn check_fit(&self, package: PackageId, wanted: bool) -> Result<(), String> {
+        let known = self.packages.get(&package).ok_or("the package is not known")?;
+        let manifest = &known.package.manifest;
+        let default = VolunteerPolicy { cpu: 50, memory_mib: 512, storage_mib: 256, services: Vec::new() };
+        let policy = self.policy.as_ref().unwrap_or(&default);
+        let named = |allowed: &String| *allowed == manifest.name || *allowed == known.package.full_name();
+        if !wanted && !policy.services.is_empty() && !policy.services.iter().any(named) {
+            return Err("this volunteer takes other services only".to_owned());
+        }
+        let coming = self.targets.coming().filter_map(|(_, id)| self.packages.get(&id));
+        let coming = coming.map(|known| &known.package.manifest.requires);
+        let (memory, storage) = coming.fold((0, 0), |(memory, storage), requires| {
+            (memory + requires.memory_mib, storage + requires.storage_mib)
+        });
+        let memory: u32 = memory + self.hosted.values().map(|hosted| hosted.memory_mib).sum::<u32>();
+        let storage: u32 = storage + self.hosted.values().map(|hosted| hosted.storage_mib).sum::<u32>();
+        let has = Capabilities {
+            memory_mib: policy.memory_mib.saturating_sub(memory),
+            gas_per_second: GAS_PER_CORE / 100 * u64::from(policy.cpu.min(100)),
+            storage_mib: policy.storage_mib.saturating_sub(storage),
+            up_kbps: None,
+            latency_ms: None,
+            features: Default::default(),
+            mains: true,
+        };
+        manifest::fits(manifest, &has).map_err(|unfit| unfit.to_string())
+    }
+
+    pub(crate) fn on_ask_witness(&mut self, from: PeerId, service: ServiceId, id: u64, name: String) {
+        let witnessed = || self.hosted.values().filter(|hosted| hosted.group.is_witness());
+        let of_peer = witnessed().filter(|hosted| hosted.succession.holder() == from).count();
+        let promised = self.targets.is_promised_to_other(&service, from);
+        if promised
+            || self.hosted.contains_key(&service) && !self.may_be_replaced(from, service)
+            || witnessed().count() + self.targets.promised() >= MAX_WITNESSED
+            || of_peer + self.targets.promised_to(from) >= MAX_WITNESSED_PER_PEER
+        {
+            return self.refuse(from, service, id, "this node cannot be a witness now".to_owned());
+        }
+        self.targets.promise(&mut self.cx, &mut self.net, service, id, from, name);
+    }
+
+    /// Only a member that holds state, in this authority or a later one, releases others.
+    pub(crate) fn is_released(&self, from: PeerId, service: ServiceId, authority: (u64, u64)) -> bool {
+        self.hosted.get(&service).is_some_and(|hosted| {
+            let group = &hosted.group;
+            let member = group.members().values().any(|member| member.peer == from && !member.witness);
+            member
+                && from != self.cx.me
+                && authority >= (group.epoch(), group.term())
+                && hosted.source.is_none()
+        })
+    }
+
+    /// May what this node has of a service give way to what `from`, its leader as far as known, seeds anew?
+    pub(crate) fn may_be_replaced(&self, from: PeerId, service: ServiceId) -> bool {
+        self.hosted.get(&service).is_some_and(|hosted| {
+            let leader = hosted.group.leader();
+            !hosted.group.leads()
+                && hosted.wanted_or_witness()
+                && leader.is_none_or(|leader| leader.peer == from)
+        })
+    }
+
+    /// A replica that joins gives way to a handover that a person wants; a group that is being changed comes first.
+    pub(crate) fn hands_over_later(
+        &mut self,
+        service: ServiceId,
+        to: PeerId,
+        request: Option<crate::id::RequestId>,
+    ) -> bool {
+        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.wanted > 1) else {
+            return false;
+        };
+        if hosted.source.as_ref().is_some_and(|source| source.purpose() != Purpose::Handover) {
+            let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
+            hosted.abort_handover(cx, net, packages, "a handover comes first");
+        }
+        let changing = hosted.group.is_joint() || hosted.group.is_changing();
+        changing && hosted.source.is_none() && self.hand_over_later(service, to, request)
+    }
+
+    pub(crate) fn refuse(&mut self, to: PeerId, service: ServiceId, id: u64, reason: String) {
+        let reason = reason.chars().take(400).collect();
+        let message = Control::Handover { service, id, step: Step::Refuse { reason } };
+        self.net.send(&mut self.cx, to, Lane::Control, &message);
+    }
+
+    pub(crate) fn finish_wanted(&mut self, service: ServiceId) {
+        for request in self.targets.take_wanted(&service).into_iter().flat_map(|wanted| wanted.requests) {
+            self.cx.put(Output::Answer { request, result: Ok(Answer::Done) });
+        }
+    }
+
+    pub(crate) fn fail_wanted(&mut self, service: ServiceId, from: PeerId, reason: &str) {
+        if self.targets.wants(&service, from) {
+            for request in self.targets.take_wanted(&service).into_iter().flat_map(|w| w.requests) {
+                let result = Err(Error::Refused(reason.to_owned()));
+                self.cx.put(Output::Answer { request, result });
+            }
+        }
+    }
+
+    /// The host cannot give the service away at this moment: ask again, whoever serves then.
+    pub(crate) fn want_later(&mut self, service: ServiceId, from: PeerId, retry_ms: u32) {
+        if self.targets.wants(&service, from) {
+            if let Some(wanted) = self.targets.take_wanted(&service) {
+                let wait = Millis(u64::from(retry_ms).clamp(100, 60_000));
+                self.host_later(wait, wanted);
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Publishing a service, replacing its module by a newer one, and founding again what nobody serves.
+
+use crate::commands::{no_package, Publishing};
+use crate::handover::source::Purpose as Wants;
+use crate::handover::target::Wanted;
+use crate::id::{PackageId, PeerId, RequestId, ServiceId};
+use crate::instance::machine::{Entry, MACHINE_VERSION};
+use crate::io::{Answer, Error, Event, Query};
+use crate::lookup::{Purpose, HOST_WITHIN};
+use crate::manifest::{self, Manifest, StateKind};
+use crate::node::Node;
+use crate::registry::{Genesis, ServiceRecord, SERVICE_LIFETIME};
+use crate::wire;
+
+/// From this length of the chain of hosts on, the publisher's next record names the present one as genesis.
+const RENEW_GENESIS: usize = 8;
+
+impl Node {
+    pub(crate) fn publish(
+        &mut self,
+        request: RequestId,
+        json: &[u8],
+        module: &[u8],
+        ui: Vec<(String, Vec<u8>)>,
+    ) -> Result<(), Error> {
+        let invalid = |reason: String| Error::InvalidPackage(reason);
+        let manifest = Manifest::parse_author(json).map_err(|error| invalid(error.to_string()))?;
+        if module.len() as u64 > manifest::MAX_MODULE {
+            return Err(invalid(format!(
+                "the module has {} bytes, more than {}",
+                module.len(),
+                manifest::MAX_MODULE
+            )));
+        }
+        let files = ui.iter().map(|(path, bytes)| (path.clone(), manifest::file_ref(bytes))).collect();
+        let signed = manifest::sign(&manifest, manifest::file_ref(module), files, &self.secret);
+        let (json, signature, package) = signed.map_err(|error| invalid(error.to_string()))?;
+        for bytes in std::iter::once(module).chain(ui.iter().map(|(_, bytes)| bytes.as_slice())) {
+            self.packages.add_file(bytes).map_err(Error::Overloaded)?;
+        }
+        let (service, id) = (package.service(), package.id);
+        if self.publishing.values().any(|publishing| publishing.service == service) {
+            return Err(Error::Overloaded("this service is being published already".to_owned()));
+        }
+        self.packages.learn(&mut self.cx, &json, &signature).map_err(Error::Overloaded)?;
+        let (name, short) = (package.full_name(), package.manifest.name.clone());
+        let record = Vec::new();
+        self.publishing.insert(id, Publishing { request, service, name, record, epoch: 1 });
+        // It may run in others' tabs already, though this one knows nothing of it (a reloaded page): what is published
+        // now is then its next version, not another service of the same name.
+        let query = Query { name: Some(short), ..Query::default() };
+        let search = self.directory.search(&mut self.cx, &mut self.net, query, Some(service));
+        self.searches.insert(search, Purpose::Publish { package: id });
+        Ok(())
+    }
+
+    /// Who serves the service is known as well as it can be: signs its record and prepares its module.
+    pub(crate) fn go_on_publishing(&mut self, id: PackageId) {
+        let Some(service) = self.publishing.get(&id).map(|publishing| publishing.service) else { return };
+        let known = self.directory.index().service(service, self.cx.now).is_some();
+        match self.sign_record(id) {
+            Err(reason) => {
+                self.fail_publish(service, &reason);
+            }
+            Ok(record) => {
+                if let Some(publishing) = self.publishing.get_mut(&id) {
+                    publishing.record = record;
+                    // Epochs rise: what is founded again after its hosts were lost must outrank what consumers remember.
+                    publishing.epoch = if known { self.cx.now.0 / 1000 } else { 1 };
+                }
+                self.packages.prepare(&mut self.cx, &mut self.net, id, &[]);
+            }
+        }
+    }
+
+    /// The record of a service of this node's own, for a package that is known here.
+    pub(crate) fn sign_record(&self, id: PackageId) -> Result<Vec<u8>, String> {
+        let package = &self.packages.get(&id).ok_or("the package is not known")?.package;
+        let (service, now) = (package.service(), self.cx.now);
+        let known = self.directory.index().service(service, now);
+        // Served elsewhere it stays whose it is: the chain of its hosts begins where it began, or, grown long, now.
+        let hosts = self.directory.index().hosts(service, now);
+        let long = hosts.first().filter(|host| host.succession.links.len() >= RENEW_GENESIS);
+        let genesis = match known.filter(|_| self.hosted.contains_key(&service) || !hosts.is_empty()) {
+            Some(known) => long.map_or(known.genesis.host, |host| host.host),
+            None => self.cx.me,
+        };
+        let record = ServiceRecord {
+            name: package.manifest.name.clone(),
+            publisher: self.cx.me,
+            sequence: known.map_or(0, |record| record.sequence + 1).max(now.0),
+            package: id,
+            version: package.manifest.version.clone(),
+            description: package.manifest.description.clone(),
+            tags: package.manifest.tags.clone(),
+            state: package.manifest.state,
+            location: package.manifest.location,
+            has_ui: package.manifest.ui.is_some(),
+            hosts: package.manifest.hosts.clone(),
+            genesis: Genesis { host: genesis, machine_version: MACHINE_VERSION },
+            created: now,
+            expires: now + SERVICE_LIFETIME,
+            withdrawn: false,
+        };
+        record.encode(&self.secret).map_err(|error| error.to_string())
+    }
+
+    /// Serves here what nobody serves: a stateless service of anybody, or one of this node's own, whose state is lost.
+    pub(crate) fn found_again(&mut self, package: PackageId, record: Vec<u8>) -> Result<ServiceId, String> {
+        let known = self.packages.get(&package).ok_or("the package is not known")?;
+        if known.package.manifest.state == StateKind::None {
+            return self.found(package, record, 1);
+        }
+        let record = self.sign_record(package)?;
+        self.directory.learn(&self.cx, &mut self.net, &record);
+        self.found(package, record, self.cx.now.0 / 1000)
+    }
+
+    pub(crate) fn on_manifest(&mut self, package: PackageId, result: Result<(), String>) {
+        self.on_awaited(package, &result, false);
+        if let Some(service) = self.upgrading.get(&package).copied() {
+            let fits = result.clone().and_then(|()| self.check_fit(package, true));
+            match fits {
+                Ok(()) => {
+                    let hosts = self.known_hosts(service);
+                    self.packages.prepare(&mut self.cx, &mut self.net, package, &hosts);
+                }
+                Err(reason) => self.on_upgrade_failed(package, &reason),
+            }
+        }
+        if let Some((request, service)) = self.pulls.get(&package).copied() {
+            match result.clone().and_then(|()| self.check_fit(package, true)) {
+                Ok(()) => {
+                    let hosts = self.known_hosts(service);
+                    self.packages.prepare(&mut self.cx, &mut self.net, package, &hosts);
+                }
+                Err(reason) => {
+                    self.pulls.remove(&package);
+                    self.answer(request, Err(Error::Refused(reason)));
+                }
+            }
+        }
+        let waiting: Vec<usize> = (0..self.package_requests.len())
+            .rev()
+            .filter(|at| self.package_requests[*at].package == package)
+            .collect();
+        for at in waiting {
+            let wanted = self.package_requests.swap_remove(at);
+            match &result {
+                Ok(()) => self.fetch_files(wanted),
+                Err(reason) => self.answer(wanted.request, Err(no_package(reason))),
+            }
+        }
+    }
+
+    pub(crate) fn on_prepared(&mut self, package: PackageId, result: Result<(), String>) {
+        self.targets.on_prepared(&mut self.cx, &mut self.net, package, &result);
+        self.on_awaited(package, &result, true);
+        if let Some(service) = self.upgrading.get(&package).copied() {
+            let done = result.clone().and_then(|()| self.propose_upgrade(service, package));
+            match done {
+                Ok(()) => {
+                    self.upgrading.remove(&package);
+                }
+                Err(reason) => self.on_upgrade_failed(package, &reason),
+            }
+        }
+        if let Some((request, service)) = self.pulls.remove(&package) {
+            let record =
+                self.directory.index().service_bytes(service).map(<[u8]>::to_vec).unwrap_or_default();
+            let founded = result.clone().and_then(|()| self.found_again(package, record));
+            match founded {
+                Ok(service) => {
+                    let (until, name) = (self.cx.now + HOST_WITHIN, String::new());
+                    let wanted = Wanted { requests: vec![request], name, from: self.cx.me, until };
+                    self.targets.want(service, wanted);
+                }
+                Err(reason) => self.answer(request, Err(Error::Refused(reason))),
+            }
+        }
+        let Some(publishing) = self.publishing.get(&package) else { return };
+        let (service, record, epoch) = (publishing.service, publishing.record.clone(), publishing.epoch);
+        let founded = match result {
+            Err(reason) => Err(reason),
+            Ok(()) if self.hosted.contains_key(&service) => {
+                self.directory.learn(&self.cx, &mut self.net, &record);
+                let upgraded = self.propose_upgrade(service, package);
+                if upgraded.is_ok() {
+                    self.on_published(service);
+                }
+                upgraded
+            }
+            // Somebody else serves it: the new record reaches them through the relays.
+            Ok(()) if !self.known_hosts(service).is_empty() => {
+                self.directory.learn(&self.cx, &mut self.net, &record);
+                self.directory.push_to_relays(&mut self.cx, &mut self.net, vec![record], None);
+                self.on_published(service);
+                Ok(())
+            }
+            Ok(()) => self.found(package, record, epoch).map(|_| ()),
+        };
+        if let Err(reason) = founded {
+            self.fail_publish(service, &reason);
+        }
+    }
+
+    /// A service that was being published serves: say so, and tell the world.
+    pub(crate) fn on_published(&mut self, service: ServiceId) {
+        let package = self.publishing.iter().find(|(_, p)| p.service == service).map(|(id, _)| *id);
+        let Some(publishing) = package.and_then(|package| self.publishing.remove(&package)) else { return };
+        self.published.insert(service);
+        self.renew_records();
+        self.answer(publishing.request, Ok(Answer::Service(publishing.name)));
+    }
+
+    /// A service stopped; true when it was being published, whose command is answered.
+    pub(crate) fn fail_publish(&mut self, service: ServiceId, reason: &str) -> bool {
+        let package = self.publishing.iter().find(|(_, p)| p.service == service).map(|(id, _)| *id);
+        let Some(publishing) = package.and_then(|package| self.publishing.remove(&package)) else {
+            return false;
+        };
+        self.answer(publishing.request, Err(Error::InvalidPackage(reason.to_owned())));
+        true
+    }
+
+    pub(crate) fn on_upgrade_failed(&mut self, package: PackageId, reason: &str) {
+        self.upgrading.remove(&package);
+        let message = format!("a newer version of a service cannot run here: {reason}");
+        self.cx.event(Event::Error { code: "refused".to_owned(), message });
+    }
+
+    /// A service record was learned: does this node serve an older package of it?
+    pub(crate) fn on_service_record(&mut self, service: ServiceId) {
+        let Some(hosted) = self.hosted.get(&service).filter(|hosted| hosted.is_serving()) else { return };
+        let Some(record) = self.directory.index().service(service, self.cx.now) else { return };
+        if hosted.package == Some(record.package) || hosted.source.is_some() {
+            return;
+        }
+        let (package, publisher) = (record.package, record.publisher);
+        self.upgrading.insert(package, service);
+        let providers = vec![publisher];
+        self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
+    }
+
+    /// A newer package of a service that is served here is ready: from the next log entry on it runs.
+    pub(crate) fn propose_upgrade(&mut self, service: ServiceId, package: PackageId) -> Result<(), String> {
+        let hosted = self.hosted.get_mut(&service).ok_or("the service is not served here")?;
+        let known = self.packages.get(&package).ok_or("the package is not known")?;
+        if known.package.service() != service {
+            return Err("the package is that of another service".to_owned());
+        }
+        let handed_over = hosted.wanted == 1 && hosted.group.voters().len() > 1;
+        if hosted.source.as_ref().is_some_and(|source| source.purpose() == Wants::Handover) || handed_over {
+            return Err("the service is being handed over; publish again in a moment".to_owned());
+        }
+        let entry = Entry::Upgrade { package, now: self.cx.now };
+        hosted.group.propose(wire::encode(&entry)).map_err(|_| "the service is busy".to_owned())?;
+        hosted.package = Some(package);
+        hosted.memory_mib = known.package.manifest.requires.memory_mib;
+        hosted.storage_mib = known.package.manifest.requires.storage_mib;
+        if let Some(bytes) = self.directory.index().service_bytes(service) {
+            hosted.record = bytes.to_vec();
+        }
+        hosted.renew_at = self.cx.now;
+        self.dirty.insert(service);
+        Ok(())
+    }
+
+    /// The log of a service replaces its module: gets the package, from other members or its publisher.
+    pub(crate) fn get_package(&mut self, service: ServiceId, package: PackageId) {
+        self.awaited.insert(package, service);
+        let mut providers: Vec<PeerId> = self.known_hosts(service);
+        if let Some(hosted) = self.hosted.get(&service) {
+            let members = hosted.group.members().values().filter(|member| !member.witness);
+            providers.extend(members.map(|member| member.peer));
+        }
+        if let Some(record) = self.directory.index().service(service, self.cx.now) {
+            providers.push(record.publisher);
+        }
+        self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
+    }
+
+    /// A package for [`Node::get_package`] is known, or prepared, or cannot be had.
+    pub(crate) fn on_awaited(&mut self, package: PackageId, result: &Result<(), String>, is_prepared: bool) {
+        let Some(service) = self.awaited.get(&package).copied() else { return };
+        let known = self.packages.get(&package).map(|known| known.package.clone());
+        let same = known.as_ref().is_some_and(|known| known.service() == service);
+        let result = match result {
+            Ok(()) if !same => Err("it is the package of another service".to_owned()),
+            other => other.clone(),
+        };
+        if result.is_ok() && !is_prepared {
+            let hosts = self.known_hosts(service);
+            return self.packages.prepare(&mut self.cx, &mut self.net, package, &hosts);
+        }
+        self.awaited.remove(&package);
+        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        if let (Ok(()), Some(known)) = (&result, known) {
+            hosted.package = Some(package);
+            hosted.memory_mib = known.manifest.requires.memory_mib;
+            hosted.storage_mib = known.manifest.requires.storage_mib;
+        }
+        if let Some(instance) = &mut hosted.instance {
+            instance.on_package(&mut self.cx, package, &result);
+        }
+        self.dirty.insert(service);
+    }
+}
