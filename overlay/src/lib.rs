@@ -8,13 +8,14 @@
 //! | module | decides |
 //! |---|---|
 //! | [`io`], [`sandbox`], [`id`], [`time`], [`wire`] | data at the borders; identities; bounded, versioned messages |
-//! | `node`, `cx`, `commands`, `net`, `peering` | dispatch and signals; what a person asks for; connections; meeting peers |
+//! | `node`, `cx`, `net`, `peering` | dispatch and signals; connections and heartbeats; meeting peers |
+//! | `commands`, `lookup`, `publishing`, `consuming` | what a person asks for: in general, by name, of publishers, of consumers |
 //! | `directory`, [`registry`] | searching; signed records and the index of them |
 //! | [`manifest`], [`inspect`], `packages`, [`transfer`] | what may run where; modules and images as verified chunks |
 //! | [`group`] | one Raft group per service, and the guard before it |
 //! | [`instance`] | committed entries into the sandbox, outcomes into replicated sessions; images |
 //! | [`session`] | both sides of a session |
-//! | `hosting`, `serving`, `handover` | a service served here; moving it |
+//! | `hosting`, `serving`, `offers`, `handover`, `replicas` | a service served here; who takes what; moving it; keeping its replicas |
 
 pub mod group;
 pub mod id;

@@ -373,7 +373,7 @@ impl Machine {
 
     /// Counts gas that a query burnt: it is work of this host's, though no entry's.
     pub fn note_gas(&mut self, gas: u64) {
-        self.notes.gas += gas;
+        self.notes.gas = self.notes.gas.saturating_add(gas);
     }
 
     /// What happened since the last call.
