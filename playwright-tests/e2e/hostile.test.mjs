@@ -72,6 +72,8 @@ test("packages that are refused before they run", () =>
     const foreign = moduleOf("(i32.const 0)", `(import "env" "fetch" (func (param i32))) ${MEMORY}`);
     const unknown = moduleOf("(i32.const 0)", `(import "host" "fetch" (func (param i32))) ${MEMORY}`);
     const cases = [
+      ["more data than memory", manifestOf("a"), moduleOf("(i32.const 0)", `${MEMORY} (data "${"x".repeat(70_000)}")`)],
+      ["a trap when a session opens", manifestOf("a"), moduleOf("unreachable", MEMORY)],
       ["no wasm", manifestOf("a"), [1, 2, 3]],
       ["empty", manifestOf("a"), []],
       ["cut off", manifestOf("a"), fine.slice(0, fine.length - 3)],

@@ -81,7 +81,7 @@ test("memory stops at the manifest's limit", () =>
     assert.deepEqual(reply, [16, 0, 0, 0]);
   }));
 
-test("modules are refused by name before they are compiled, and a start that loops ends", () =>
+test("modules are refused by name before a service of theirs runs, by inspection or in their trial", () =>
   inPage(async (page) => {
     const fine = moduleOf("(i32.const 0)", MEMORY);
     const cases = [
@@ -92,16 +92,17 @@ test("modules are refused by name before they are compiled, and a start that loo
       ["flipped byte", fine.with(12, fine[12] ^ 0x40), /not valid|must export|imports/],
       ["cut short", fine.slice(0, -3), /not valid/],
       ["too much memory", moduleOf("(i32.const 0)", '(memory (export "memory") 100)'), /starts with 100 pages/],
+      ["more data than memory", moduleOf("(i32.const 0)", `${MEMORY} (data "${"x".repeat(70_000)}")`), /data has 70000 bytes, more than its memory/],
+      ["a trap when a session opens", moduleOf("unreachable", MEMORY), /trapped in its trial: unreachable/],
+      ["a start that loops", moduleOf("(i32.const 0)", `${MEMORY} ${START}`), /^the module could not be started: out of gas$/],
     ];
     for (const [name, module, reason] of cases) {
       const event = await prepare(page, 9, module);
       assert.equal(event.type, "refused", name);
       assert.match(event.reason, reason, name);
     }
-    await prepare(page, 1, moduleOf("(i32.const 0)", `${MEMORY} ${START}`));
-    assert.deepEqual(await page.evaluate(() => create(1, 1)), {
-      type: "failed", instance: 1, reason: "the module could not be started: out of gas",
-    });
+    // What was refused is not there to be started.
+    assert.deepEqual(await page.evaluate(() => create(1, 9)), { type: "failed", instance: 1, reason: "the package is not prepared" });
     const huge = await page.evaluate(() => prepare(2, new Uint8Array(100 << 20), { pages: 16, gas: 1e6, output: 1e5, kv: 0 }));
     assert.match(huge.reason, /more than 16777216/);
   }));

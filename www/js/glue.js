@@ -65,3 +65,8 @@ export function keepInTab(key, text) {
     return false;
   }
 }
+
+/** Brings what has just appeared into view, no further than needed. */
+export function reveal(element) {
+  element.scrollIntoView({ block: "nearest" });
+}

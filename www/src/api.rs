@@ -95,6 +95,8 @@ extern "C" {
     /// As `kept_text`, for this tab alone.
     #[wasm_bindgen(js_name = keptInTab)]
     pub fn kept_in_tab(key: &str) -> String;
+    /// Brings what has just appeared into view.
+    pub fn reveal(element: &web_sys::Element);
     /// As `keep_text`, for this tab alone.
     #[wasm_bindgen(js_name = keepInTab)]
     pub fn keep_in_tab(key: &str, text: &str) -> bool;

@@ -9,7 +9,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
-use crate::api::{set, Peer};
+use crate::api::{reveal, set, Peer};
 use crate::default_ui::DefaultUi;
 use crate::draft::Draft;
 use crate::hooks::detail;
@@ -73,8 +73,17 @@ pub fn TrialView(props: &Props) -> Html {
             move || drop(listener)
         });
     }
+    let section = use_node_ref();
+    {
+        let section = section.clone();
+        use_effect_with(life.package.is_some(), move |_| {
+            if let Some(section) = section.cast::<web_sys::Element>() {
+                reveal(&section);
+            }
+        });
+    }
     html! {
-        <section class="card stack trial" data-testid="trial" aria-labelledby="trial-title">
+        <section ref={section} class="card stack trial" data-testid="trial" aria-labelledby="trial-title">
             <div class="head">
                 <div>
                     <h2 id="trial-title">{ "Trying " }<bdi>{ service_name(&trial.service) }</bdi>{ " in this tab" }</h2>

@@ -16,6 +16,7 @@ use web_sys::{MessageChannel, MessageEvent, MessagePort, Window};
 use crate::codec;
 use crate::frame::Frame;
 use crate::inspector::{Inspector, Verdict};
+use crate::trial::Trials;
 
 /// An instance that has answered nothing for so long is ended. Generous, since gas is the real limit.
 const DEADLINE_MS: f64 = 10_000.0;
@@ -50,6 +51,7 @@ struct State {
     inspector: Option<Inspector>,
     inspecting_since: Option<f64>,
     packages: BTreeMap<PackageId, Prepared>,
+    trials: Trials,
     instances: BTreeMap<InstanceId, Instance>,
     /// Ended instances whose closures may still be on the call stack.
     ended: Vec<Instance>,
@@ -115,7 +117,13 @@ impl SandboxHost {
 
     /// Takes a command; its answer comes to `on_event`.
     pub fn command(&self, command: SandboxCommand) {
-        let shared = &self.0;
+        self.0.command(command);
+    }
+}
+
+impl Shared {
+    fn command(self: &Rc<Self>, command: SandboxCommand) {
+        let shared = self;
         let mut state = shared.state.borrow_mut();
         match command {
             SandboxCommand::Prepare { package, module, limits } => {
@@ -158,9 +166,24 @@ impl SandboxHost {
         }
         shared.schedule(&mut state);
     }
-}
 
-impl Shared {
+    /// Hands an event to the kernel, or to the trial that it belongs to.
+    fn emit(self: &Rc<Self>, event: SandboxEvent) {
+        let handled = self.state.borrow_mut().trials.handle(event);
+        match handled {
+            Ok(next) => {
+                next.commands.into_iter().for_each(|command| self.command(command));
+                if let Some(verdict) = next.verdict {
+                    if let SandboxEvent::Refused { package, .. } = &verdict {
+                        self.state.borrow_mut().packages.remove(package);
+                    }
+                    (self.on_event)(verdict);
+                }
+            }
+            Err(event) => (self.on_event)(event),
+        }
+    }
+
     fn prepare(
         self: &Rc<Self>,
         state: &mut State,
@@ -193,8 +216,8 @@ impl Shared {
         }
     }
 
-    fn inspected(&self, verdict: Verdict) {
-        let event = {
+    fn inspected(self: &Rc<Self>, verdict: Verdict) {
+        let trial = {
             let mut state = self.state.borrow_mut();
             let Some(inspector) = &mut state.inspector else { return };
             let Some((package, limits)) = inspector.next() else { return };
@@ -202,12 +225,15 @@ impl Shared {
             match verdict {
                 Ok(code) => {
                     state.keep(package, Prepared { code, limits, used: self.now() });
-                    SandboxEvent::Prepared { package }
+                    Ok(state.trials.begin(package))
                 }
-                Err(reason) => SandboxEvent::Refused { package, reason },
+                Err(reason) => Err(SandboxEvent::Refused { package, reason }),
             }
         };
-        (self.on_event)(event);
+        match trial {
+            Ok(commands) => commands.into_iter().for_each(|command| self.command(command)),
+            Err(refused) => (self.on_event)(refused),
+        }
     }
 
     /// Refuses what waits; the next module gets a new inspector.
@@ -314,7 +340,7 @@ impl Shared {
         }
     }
 
-    fn received(&self, id: InstanceId, data: JsValue) {
+    fn received(self: &Rc<Self>, id: InstanceId, data: JsValue) {
         let mut events = Vec::new();
         {
             let mut state = self.state.borrow_mut();
@@ -326,7 +352,7 @@ impl Shared {
             }
             self.schedule(&mut state);
         }
-        events.into_iter().for_each(|event| (self.on_event)(event));
+        events.into_iter().for_each(|event| self.emit(event));
     }
 
     fn worker_lost(&self, worker: u32) {
@@ -371,7 +397,7 @@ impl Shared {
             state.ended_inspectors.clear();
             std::mem::take(&mut state.events)
         };
-        events.into_iter().for_each(|event| (self.on_event)(event));
+        events.into_iter().for_each(|event| self.emit(event));
     }
 
     fn tick(self: &Rc<Self>) {

@@ -7,8 +7,9 @@
 //! | [`codec`] | runs and their outcomes as bytes between page and worker |
 //! | `frame` | the opaque-origin frame and its workers |
 //! | `inspector` | the worker that inspects and instruments modules |
+//! | `trial` | the trial run of a module, before the kernel hears that it is prepared |
 //!
-//! Frame and workers are in `web-peer/sandbox`; its README has the messages. Everything but the codec needs a browser.
+//! Frame and workers are in `web-peer/sandbox`; its README has the messages. Everything but codec and trial needs a browser.
 
 #![warn(missing_docs)]
 
@@ -19,6 +20,8 @@ mod frame;
 pub mod host;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod inspector;
+#[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
+mod trial;
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub use host::SandboxHost;
