@@ -30,6 +30,7 @@ const BENCHES = {
   p14: module("./bench/p14.mjs"),
   p3b: module("./bench/p3b.mjs"),
   p1: module("./bench/p1.mjs"),
+  p13: module("./bench/p13.mjs"),
 };
 
 /** A row in one line for people: everything but lists and tables. */

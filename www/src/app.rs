@@ -1,8 +1,10 @@
 //! The frame around the views: header, tabs, notices.
 
 use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
+use crate::api::load_ide;
 use crate::hooks::{go, use_address, use_dismissal, use_peer, window, Dispatch};
 use crate::ide::IdeView;
 use crate::network::NetworkView;
@@ -133,7 +135,7 @@ fn Tabs(props: &TabsProps) -> Html {
                 html! {
                     <button key={view.slug()} id={format!("tab-{}", view.slug())} role="tab" class="tab" data-testid={format!("tab-{}", view.slug())}
                         aria-selected={chosen.to_string()} aria-controls={format!("panel-{}", view.slug())}
-                        tabindex={if chosen { "0" } else { "-1" }} onclick={move |_| go(view, None)}>
+                        tabindex={if chosen { "0" } else { "-1" }} onpointerenter={move |_| foresee(view)} onclick={move |_| go(view, None)}>
                         { icon(view) }
                         <span>{ view.label() }</span>
                         if view == View::Volunteer && props.hosting > 0 {
@@ -162,6 +164,18 @@ fn NoticeLine(props: &NoticeProps) -> Html {
             <p>{ &props.notice.text }</p>
             <button class="quiet" aria-label="Dismiss" onclick={move |_| dispatch.dispatch(Action::Dismiss(id))}>{ "✕" }</button>
         </div>
+    }
+}
+
+/// A pointer on the IDE's tab: the compiler begins to load while the person still moves.
+fn foresee(view: View) {
+    if view == View::Ide {
+        spawn_local(async {
+            // Where it cannot be loaded, the view says so once it is opened.
+            if let Ok(ide) = load_ide().await {
+                ide.warm();
+            }
+        });
     }
 }
 

@@ -36,13 +36,13 @@ pub fn HostedItem(props: &Props) -> Html {
             <div class="service-head">
                 <h3><bdi>{ service_name(&hosted.service) }</bdi></h3>
                 <span class={classes!("pill", (hosted.role == "leader").then_some("good"))} data-testid="hosted-role">{ role_word(&hosted.role) }</span>
-                <span class="mono small faint">{ format!("epoch {}, term {}", hosted.epoch, hosted.term) }</span>
+                <span class="mono small faint" title="Who leads: the term rises each time the service moves, the epoch when it had to begin anew">{ format!("epoch {}, term {}", hosted.epoch, hosted.term) }</span>
             </div>
             <dl class="numbers">
-                <div><dt>{ "Sessions" }</dt><dd data-testid="hosted-sessions">{ hosted.sessions.to_string() }</dd></div>
-                <div><dt>{ "Events" }</dt><dd data-testid="hosted-events">{ count(hosted.events) }</dd></div>
-                <div><dt>{ "Gas" }</dt><dd>{ count(hosted.gas) }</dd></div>
-                <div><dt>{ "Traps" }</dt><dd class={classes!((hosted.traps > 0).then_some("bad"))}>{ count(hosted.traps) }</dd></div>
+                <div title="Users who have it open"><dt>{ "Sessions" }</dt><dd data-testid="hosted-sessions">{ hosted.sessions.to_string() }</dd></div>
+                <div title="Calls, messages and timers that it handled here"><dt>{ "Events" }</dt><dd data-testid="hosted-events">{ count(hosted.events) }</dd></div>
+                <div title="Steps that it computed here"><dt>{ "Gas" }</dt><dd>{ count(hosted.gas) }</dd></div>
+                <div title="Events that it could not finish; its state was put back each time"><dt>{ "Failures" }</dt><dd class={classes!((hosted.traps > 0).then_some("bad"))}>{ count(hosted.traps) }</dd></div>
                 <div><dt>{ "Memory limit" }</dt><dd>{ format!("{} MiB", hosted.memory_mib) }</dd></div>
             </dl>
             if hosted.members.len() > 1 {
