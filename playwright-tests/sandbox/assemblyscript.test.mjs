@@ -28,7 +28,7 @@ async function compile(source, level) {
 }
 
 for (const level of ["0", "2"]) {
-  test(`an AssemblyScript counter at -O${level} counts, traps without a trace, and moves with its garbage`, { skip }, () =>
+  test(`an AssemblyScript counter at -O${level} counts, traps without a trace, moves with its garbage and outlives its module`, { skip }, () =>
     inPage(async (page) => {
       const source = await readFile(new URL("www/ide/src/templates/counter.ts", root), "utf8");
       // A method that throws after a change, to see the change undone.
@@ -47,11 +47,15 @@ for (const level of ["0", "2"]) {
         const [first, second] = [(await snapshot(1)).state, (await snapshot(2)).state];
         got.push(first.length === second.length && first.every((byte, index) => byte === second[index]));
         got.push(await query(2, "read"), await call(2, "add", "no"), await call(2, "nope"));
+        // A newer version: memory is fresh, what was stored is there. Kind 7 tells the module.
+        await upgrade(2, 1);
+        got.push(await query(2, "read"), short(await run(2, 7)), await query(2, "read"));
         return got;
       });
       assert.deepEqual(got, [
         "created", ["done", "", got[1][2], "Send 1 0"], ["trapped", "unreachable: spoilt (service.ts:15:48)"], ["done", "1000"], "created",
         true, ["done", "2500"], ["failed", "give me a number"], ["failed", 'unknown method "nope"'],
+        ["done", "0"], ["done", ""], ["done", "2500"],
       ]);
     }));
 }
