@@ -281,6 +281,10 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
             self.inputs.push_back(Input::Connected { peer, path });
             return;
         }
+        if self.swarm.behaviour().lanes.is_foreign(peer) {
+            self.inputs.push_back(Input::DialFailed { peer });
+            return;
+        }
         let now = self.clock.now();
         let step = self.dials.start(&mut self.swarm, now, peer, hints, self.relays.up());
         if step == Step::Failed {

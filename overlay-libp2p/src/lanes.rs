@@ -14,6 +14,8 @@
 //! - An association is drawn anew whenever the first connection of a pair comes up. A stream with another association
 //!   than before shows that the other side has started afresh while a dead connection still seemed alive here: the
 //!   pair is reset and the older connections are closed.
+//! - A peer that refuses a lane, and has opened none itself, is not of the overlay: a plain libp2p node that uses this
+//!   one as a relay or for the DHT. It is reported as disconnected and left alone; its connections stay.
 //!
 //! `behaviour` holds the pairs, `handler` moves bytes on one connection, `shared` is what the two share: handlers
 //! take frames straight from the pair's queues and put them straight into the inbox, without a hop over a channel.

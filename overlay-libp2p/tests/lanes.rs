@@ -7,9 +7,10 @@ use futures::StreamExt;
 use libp2p::core::transport::MemoryTransport;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{dial_opts::DialOpts, dial_opts::PeerCondition, NetworkBehaviour, SwarmEvent};
-use libp2p::{noise, relay, yamux, Multiaddr, PeerId, Swarm, Transport};
+use libp2p::{noise, ping, relay, yamux, Multiaddr, PeerId, Swarm, Transport};
 use overlay::io::{Lane, Path, MAX_FRAME};
 use overlay_libp2p::addresses::kernel_peer;
 use overlay_libp2p::lanes::{Behaviour, Event, MAX_QUEUED};
@@ -21,6 +22,7 @@ struct Protocols {
     lanes: Behaviour,
     client: relay::client::Behaviour,
     server: Toggle<relay::Behaviour>,
+    ping: ping::Behaviour,
 }
 
 enum Do {
@@ -49,7 +51,8 @@ impl Peer {
             .multiplex(yamux::Config::default())
             .boxed();
         let server = is_relay.then(|| relay::Behaviour::new(id, relay::Config::default())).into();
-        let protocols = Protocols { lanes: Behaviour::new(seed), client, server };
+        let protocols =
+            Protocols { lanes: Behaviour::new(seed), client, server, ping: ping::Behaviour::default() };
         let config = overlay_libp2p::swarm_config(libp2p::swarm::Config::with_tokio_executor());
         let mut swarm = Swarm::new(transport, protocols, id, config);
         swarm.listen_on("/memory/0".parse().unwrap()).unwrap();
@@ -141,6 +144,66 @@ async fn frames_arrive_in_order_on_every_lane_and_of_every_size() {
         assert_eq!(frame, vec![round as u8; sizes[round % sizes.len()]], "{lane:?} {round}");
         next[lane as usize] += 1;
     }
+}
+
+/// A libp2p node that knows nothing of lanes.
+#[derive(NetworkBehaviour)]
+struct Plain {
+    client: relay::client::Behaviour,
+    ping: ping::Behaviour,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_libp2p_node_is_no_peer_of_the_overlay_and_uses_its_connection_undisturbed() {
+    let mut relay = Peer::start(&Keypair::generate_ed25519(), 1, true).await;
+    let key = Keypair::generate_ed25519();
+    let id = key.public().to_peer_id();
+    let (circuits, client) = relay::client::new(id);
+    let transport = circuits
+        .or_transport(MemoryTransport::default())
+        .upgrade(Version::V1)
+        .authenticate(noise::Config::new(&key).unwrap())
+        .multiplex(yamux::Config::default())
+        .boxed();
+    let ping = ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_millis(50)));
+    let config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::MAX);
+    let mut plain = Swarm::new(transport, Plain { client, ping }, id, config);
+    plain.dial(relay.address.clone()).unwrap();
+    let peer = kernel_peer(&id).unwrap();
+    let connected = async {
+        loop {
+            tokio::select! {
+                event = relay.event() => break event,
+                _ = plain.select_next_some() => {}
+            }
+        }
+    };
+    assert_eq!(connected.await, Event::Connected { peer, path: Path::Direct });
+    // As the kernel does with whomever it meets, on more than one lane and more than once.
+    for lane in [Lane::Control, Lane::Session, Lane::Control] {
+        relay.todo.send(Do::Send(peer, lane, number(1))).unwrap();
+    }
+    let (mut refused, mut reserved, mut pings) = (false, false, 0);
+    let used = async {
+        while !(refused && reserved && pings >= 5) {
+            tokio::select! {
+                event = relay.event(), if !refused => {
+                    assert_eq!(event, Event::Disconnected { peer });
+                    relay.todo.send(Do::Send(peer, Lane::Control, number(2))).unwrap();
+                    plain.listen_on(relay.address.clone().with(Protocol::P2pCircuit)).unwrap();
+                    (refused, pings) = (true, 0);
+                }
+                event = plain.select_next_some() => match event {
+                    SwarmEvent::ConnectionClosed { cause, .. } => panic!("closed: {cause:?}"),
+                    SwarmEvent::ExternalAddrConfirmed { .. } => reserved = true,
+                    SwarmEvent::Behaviour(PlainEvent::Ping(ping::Event { result: Ok(_), .. })) => pings += 1,
+                    _ => {}
+                },
+            }
+        }
+    };
+    timeout(Duration::from_secs(10), used).await.expect("a reservation and round trips on one connection");
+    assert!(relay.events.try_recv().is_err(), "nothing more is said of it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,7 @@ pub struct Behaviour {
 struct Peer {
     pair: Arc<Pair>,
     connections: Vec<(ConnectionId, Path)>,
+    /// The path that was reported last; none for a peer that is not of the overlay.
     announced: Option<Path>,
 }
 
@@ -93,6 +94,11 @@ impl Behaviour {
         self.peers.get(&peer)?.announced
     }
 
+    /// Is this peer connected, but not one of the overlay's?
+    pub fn is_foreign(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|entry| entry.pair.lock().foreign)
+    }
+
     /// Is `connection` the one that frames for the peer are written to?
     pub fn carries(&self, peer: PeerId, connection: ConnectionId) -> bool {
         self.peers.get(&peer).is_some_and(|entry| entry.pair.lock().sending == Some(connection))
@@ -120,6 +126,9 @@ impl Behaviour {
     fn on_established(&mut self, peer: PeerId, id: ConnectionId, path: Path) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         entry.connections.push((id, path));
+        if entry.pair.lock().foreign {
+            return;
+        }
         let better = entry.announced.is_none_or(|before| before == Path::Relayed && path == Path::Direct);
         if better {
             entry.announced = Some(path);
@@ -142,8 +151,11 @@ impl Behaviour {
     fn settle(&mut self, peer: PeerId, lost: bool) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let Some((best, path)) = entry.best() else {
+            let known = entry.announced.is_some();
             self.peers.remove(&peer);
-            self.report(Event::Disconnected { peer });
+            if known {
+                self.report(Event::Disconnected { peer });
+            }
             return;
         };
         let mut state = entry.pair.lock();
@@ -153,6 +165,9 @@ impl Behaviour {
         }
         if lost {
             state.clear();
+        }
+        if state.foreign {
+            return;
         }
         drop(state);
         let changed = entry.announced.replace(path) != Some(path);
@@ -166,10 +181,34 @@ impl Behaviour {
 
     fn on_item(&mut self, item: Item) {
         match item {
-            Item::Frame { peer, lane, frame } => self.report(Event::Received { peer, lane, frame }),
+            Item::Frame { peer, lane, frame } => {
+                self.on_spoken(peer);
+                self.report(Event::Received { peer, lane, frame });
+            }
+            Item::Foreign { peer } => self.on_foreign(peer),
             Item::Broken { peer, connection } => self.close(peer, connection),
             Item::Reset { peer, keep } => self.on_reset(peer, keep),
         }
+    }
+
+    /// A peer that speaks no lanes: for the overlay it is not there, whatever else it came for.
+    fn on_foreign(&mut self, peer: PeerId) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        if entry.announced.take().is_some() {
+            self.report(Event::Disconnected { peer });
+        }
+    }
+
+    /// A peer speaks: if it was taken for a foreign one, it is one of ours all the same.
+    fn on_spoken(&mut self, peer: PeerId) {
+        let Some(entry) = self.peers.get_mut(&peer).filter(|entry| entry.announced.is_none()) else { return };
+        let Some((best, path)) = entry.best() else { return };
+        let mut state = entry.pair.lock();
+        state.foreign = false;
+        state.send_on(best);
+        drop(state);
+        entry.announced = Some(path);
+        self.report(Event::Connected { peer, path });
     }
 
     fn on_reset(&mut self, peer: PeerId, keep: ConnectionId) {

@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
-use libp2p::swarm::handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound};
+use libp2p::swarm::handler::{
+    ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
+};
 use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, ConnectionId, Stream, SubstreamProtocol};
 use overlay::io::{Lane, MAX_FRAME};
 
@@ -75,6 +77,20 @@ impl Handler {
         }
     }
 
+    /// A stream that this side opened has failed.
+    fn on_out_failed(&mut self, lane: Lane) {
+        self.outs[index(lane)] = Out::Idle;
+        let mut state = self.pair.lock();
+        let before = state.foreign;
+        let foreign = state.refused(lane, self.connection);
+        drop(state);
+        if !foreign {
+            self.fail();
+        } else if !before {
+            self.inbox.push(Item::Foreign { peer: self.pair.peer });
+        }
+    }
+
     /// Moves the lane's outgoing side on; true when a stream must be opened.
     fn poll_out(&mut self, lane: Lane, cx: &mut Context<'_>) -> bool {
         let out = &mut self.outs[index(lane)];
@@ -84,7 +100,7 @@ impl Handler {
             match stop {
                 Stop::Finished => self.pair.lock().release(lane, self.connection),
                 Stop::Broken => {
-                    self.fail();
+                    self.on_out_failed(lane);
                     return false;
                 }
             }
@@ -158,7 +174,9 @@ impl ConnectionHandler for Handler {
             }) => {
                 self.outs[index(lane)] = Out::Open(Writer::new(stream, self.pair.association));
             }
-            ConnectionEvent::DialUpgradeError(_) => self.fail(),
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: lane, .. }) => {
+                self.on_out_failed(lane)
+            }
             _ => {}
         }
     }

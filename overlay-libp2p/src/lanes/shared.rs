@@ -25,6 +25,8 @@ pub(super) struct PairState {
     /// The connection that lanes are written to.
     pub sending: Option<ConnectionId>,
     out: [LaneOut; Lane::ALL.len()],
+    /// The other side refused a lane and has not opened one itself: it is not of the overlay. Nothing is sent to it.
+    pub foreign: bool,
     /// Which connection's stream a lane is being read from.
     pub reading: [Option<ConnectionId>; Lane::ALL.len()],
     remote: Option<u64>,
@@ -70,6 +72,9 @@ impl Pair {
 impl PairState {
     /// Queues a frame and wakes the connection that writes.
     pub fn push(&mut self, lane: Lane, frame: Vec<u8>) -> Result<(), Overflow> {
+        if self.foreign {
+            return Ok(());
+        }
         let out = &mut self.out[index(lane)];
         if out.bytes + frame.len() > MAX_QUEUED {
             return Err(Overflow);
@@ -90,6 +95,21 @@ impl PairState {
             out.writer = Some(connection);
         }
         may
+    }
+
+    /// A stream that this side opened on `connection` has failed. True if the other side has never spoken on any lane:
+    /// then it is not of the overlay, and its connections are none of the lanes' business.
+    pub fn refused(&mut self, lane: Lane, connection: ConnectionId) -> bool {
+        if self.remote.is_some() {
+            return false;
+        }
+        let out = &mut self.out[index(lane)];
+        if out.writer == Some(connection) {
+            out.writer = None;
+        }
+        self.foreign = true;
+        self.clear();
+        true
     }
 
     /// Is `connection` still the lane's writer (it is not after a reset)?
@@ -192,6 +212,8 @@ pub(super) enum Item {
     Frame { peer: PeerId, lane: Lane, frame: Vec<u8> },
     /// The other side has started afresh; `keep` is the connection that shows it.
     Reset { peer: PeerId, keep: ConnectionId },
+    /// The other side speaks no lanes.
+    Foreign { peer: PeerId },
     /// The other side broke the protocol or closed a stream in the middle.
     Broken { peer: PeerId, connection: ConnectionId },
 }
@@ -257,7 +279,7 @@ impl Item {
     fn cost(&self) -> usize {
         match self {
             Item::Frame { frame, .. } => frame.len() + 64,
-            Item::Reset { .. } | Item::Broken { .. } => 64,
+            Item::Reset { .. } | Item::Foreign { .. } | Item::Broken { .. } => 64,
         }
     }
 }
@@ -277,6 +299,22 @@ mod tests {
         assert_eq!(state.admit(Lane::Session, first, 7), Admission::Stale);
         assert_eq!(state.admit(Lane::Session, second, 8), Admission::Read);
         assert_eq!(state.admit(Lane::Session, first, 8), Admission::Reset);
+    }
+
+    #[test]
+    fn who_refuses_a_lane_is_foreign_unless_it_has_spoken_itself() {
+        let pair = Pair::new(PeerId([1; 32]), 1);
+        let connection = ConnectionId::new_unchecked(1);
+        let mut state = pair.lock();
+        state.send_on(connection);
+        assert!(state.push(Lane::Control, vec![1]).is_ok());
+        assert!(state.claim(Lane::Control, connection));
+        assert!(state.refused(Lane::Control, connection));
+        assert!(state.push(Lane::Control, vec![2]).is_ok());
+        assert!(!state.claim(Lane::Control, connection), "nothing is sent to it");
+        assert!(!state.drop_connection(connection), "nor lost with it");
+        assert_eq!(state.admit(Lane::Control, connection, 7), Admission::Read);
+        assert!(!state.refused(Lane::Session, connection), "it speaks lanes, and broke one");
     }
 
     #[test]
