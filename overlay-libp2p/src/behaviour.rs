@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
+use libp2p::identify;
 use libp2p::identity::Keypair;
 use libp2p::kad::{self, store::MemoryStore};
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{identify, ping};
 
 use crate::dht::{self, Capacity};
-use crate::lanes;
+use crate::{lanes, pings};
 
 /// The protocol family that identify announces.
 pub const PROTOCOL_VERSION: &str = "/tabfarm/1";
@@ -26,7 +26,7 @@ pub struct Behaviour<P: NetworkBehaviour> {
     /// Who a peer is and where it listens.
     pub identify: identify::Behaviour,
     /// Round trips, and signs of life.
-    pub ping: ping::Behaviour,
+    pub ping: pings::Behaviour,
     /// The DHT.
     pub kad: kad::Behaviour<MemoryStore>,
 }
@@ -36,8 +36,10 @@ pub struct Behaviour<P: NetworkBehaviour> {
 pub struct Options {
     /// What the node keeps of the DHT.
     pub capacity: Capacity,
-    /// Between two pings of one connection.
+    /// Between two pings of one WebRTC connection or circuit.
     pub ping_interval: Duration,
+    /// Between two pings of one socket, whose path is taken for dead after one and a half to two times this.
+    pub socket_ping_interval: Duration,
     /// Announce only addresses that are confirmed, not every address that is listened on.
     pub hide_listen_addresses: bool,
     /// Differs from run to run.
@@ -54,13 +56,11 @@ impl<P: NetworkBehaviour> Behaviour<P> {
             // Dials take their addresses from the DHT and from the kernel; identify's own cache would offer plain
             // circuits, which win against WebRTC.
             .with_cache_size(0);
-        let ping =
-            ping::Config::new().with_interval(options.ping_interval).with_timeout(Duration::from_secs(15));
         Self {
             lanes: lanes::Behaviour::new(options.seed),
             platform,
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping),
+            ping: pings::Behaviour::new(options.socket_ping_interval, options.ping_interval),
             kad: dht::behaviour(key.public().to_peer_id(), options.capacity),
         }
     }

@@ -8,10 +8,15 @@ use libp2p::Multiaddr;
 use overlay::id::PeerId;
 use overlay::time::{Millis, Time};
 
-use crate::addresses::{circuit_through, claimed_text, libp2p_peer, relay_of, webrtc_through, MAX_ADDRESSES};
+use crate::addresses::{
+    circuit_through, claimed_text, last_peer, libp2p_peer, relay_of, webrtc_through, MAX_ADDRESSES,
+};
+use crate::relays::Relays;
 
 /// Dials under way; more fail at once.
 const MAX_DIALS: usize = 128;
+/// Addresses of one peer that lead to hosts which this node was not given itself.
+const MAX_STRANGERS: usize = 2;
 /// A dial that has no result after this time has failed; WebRTC's own limits add up to less in all but odd cases.
 const PATIENCE: Millis = Millis(25_000);
 
@@ -34,14 +39,14 @@ pub(crate) enum Step {
 }
 
 impl Dials {
-    /// Starts a dial of a peer that is not connected. `relays` are those that this node is connected to.
-    pub fn start<'a, B: NetworkBehaviour>(
+    /// Starts a dial of a peer that is not connected.
+    pub fn start<B: NetworkBehaviour>(
         &mut self,
         swarm: &mut Swarm<B>,
         now: Time,
         peer: PeerId,
         hints: &[String],
-        relays: impl Iterator<Item = &'a Multiaddr>,
+        relays: &Relays,
     ) -> Step {
         if self.0.contains_key(&peer) {
             return Step::Pending;
@@ -105,14 +110,13 @@ impl Dials {
     }
 }
 
-/// The addresses to try first, and those to fall back to.
-fn plan<'a>(
-    peer: libp2p::PeerId,
-    hints: &[String],
-    relays: impl Iterator<Item = &'a Multiaddr>,
-) -> (Vec<Multiaddr>, Vec<Multiaddr>) {
+/// The addresses to try first, and those to fall back to. Strangers may have claimed the hints: of those that do not lead
+/// through this node's own relays only a few are tried, and only where [`Doors`](crate::doors::Doors) let through. A way
+/// through a relay of ours goes by the address that we have of it, whatever the hint says.
+fn plan(peer: libp2p::PeerId, hints: &[String], relays: &Relays) -> (Vec<Multiaddr>, Vec<Multiaddr>) {
     let mut direct: Vec<Multiaddr> = Vec::new();
     let mut fallback: Vec<Multiaddr> = Vec::new();
+    let mut strangers = 0;
     let mut add = |address: Multiaddr| {
         let circuit = relay_of(&address).map(|relay| circuit_through(&relay, peer));
         fallback.extend(circuit.filter(|circuit| !fallback.contains(circuit)));
@@ -120,8 +124,18 @@ fn plan<'a>(
             direct.push(address);
         }
     };
-    hints.iter().take(MAX_ADDRESSES).filter_map(|hint| claimed_text(hint, peer)).for_each(&mut add);
-    relays.map(|relay| webrtc_through(relay, peer)).for_each(&mut add);
+    for hint in hints.iter().take(MAX_ADDRESSES).filter_map(|hint| claimed_text(hint, peer)) {
+        let relay = relay_of(&hint).and_then(|relay| relays.address(&last_peer(&relay)?));
+        if let Some(relay) = relay {
+            add(webrtc_through(relay, peer));
+        } else if relays.doors().is_known(&hint) {
+            add(hint);
+        } else if relays.doors().may_open(&hint) && strangers < MAX_STRANGERS {
+            strangers += 1;
+            add(hint);
+        }
+    }
+    relays.up().map(|relay| webrtc_through(relay, peer)).for_each(&mut add);
     (direct, fallback)
 }
 
@@ -129,16 +143,31 @@ fn plan<'a>(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::doors::Doors;
+    use crate::relays::Use;
 
     #[test]
-    fn direct_ways_come_first_and_bad_hints_are_dropped() {
+    fn direct_ways_come_first_and_claims_lead_where_doors_let_through() {
         let (peer, relay_id) = (libp2p_peer(PeerId([3; 32])).unwrap(), libp2p_peer(PeerId([4; 32])).unwrap());
         let relay: Multiaddr = format!("/ip4/127.0.0.1/tcp/9/ws/p2p/{relay_id}").parse().unwrap();
+        let mut relays = Relays::new(Use::Connect, Doors::default());
+        assert!(relays.add(relay.clone(), Time(0)));
+        relays.on_up(&relay_id);
         let known = webrtc_through(&relay, peer);
-        let hints = [known.to_string(), "nonsense".into(), "/ip4/127.0.0.1/tcp/7/ws".into()];
-        let (direct, fallback) = plan(peer, &hints, [&relay].into_iter());
-        let socket: Multiaddr = format!("/ip4/127.0.0.1/tcp/7/ws/p2p/{peer}").parse().unwrap();
-        assert_eq!(direct, [known, socket]);
+        let named = |n| format!("/dns/host{n}.tabfarm.org/tcp/443/tls/ws/p2p/{peer}");
+        let elsewhere = format!("/ip4/10.0.0.1/tcp/22/ws/p2p/{relay_id}/p2p-circuit/webrtc/p2p/{peer}");
+        let hints = [
+            "nonsense".into(),
+            "/ip4/127.0.0.1/tcp/7/ws".into(),
+            "/ip4/127.0.0.1/tcp/9/ws".into(),
+            elsewhere,
+            named(1),
+            named(2),
+            named(3),
+        ];
+        let (direct, fallback) = plan(peer, &hints, &relays);
+        let socket: Multiaddr = format!("/ip4/127.0.0.1/tcp/9/ws/p2p/{peer}").parse().unwrap();
+        assert_eq!(direct, [socket, known, named(1).parse().unwrap(), named(2).parse().unwrap()]);
         assert_eq!(fallback, [circuit_through(&relay, peer)]);
     }
 }

@@ -19,6 +19,7 @@ use crate::addresses::{
 use crate::behaviour::{Behaviour, BehaviourEvent};
 use crate::dht::{self, Admit, Dht};
 use crate::dials::{Dials, Step};
+use crate::doors::Doors;
 use crate::lanes;
 use crate::relays::{Relays, Use};
 
@@ -101,13 +102,13 @@ pub struct Driver<P: NetworkBehaviour, K = overlay::Node> {
 
 impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
     /// A driver of `kernel` over `swarm`. Addresses that the swarm listens on or has confirmed are reported to the
-    /// kernel as they come.
+    /// kernel as they come. The relays' sockets are added to `doors`, which the swarm's transport should have before it.
     pub fn new(
         swarm: Swarm<Behaviour<P>>,
         kernel: K,
         clock: Clock,
         alarm: Box<dyn Alarm + Send>,
-        relays: Use,
+        (relays, doors): (Use, Doors),
         admit: Admit,
     ) -> Self {
         let sweep_at = clock.now() + SWEEP;
@@ -120,7 +121,7 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
             woken: None,
             inputs: VecDeque::new(),
             refused: VecDeque::new(),
-            relays: Relays::new(relays),
+            relays: Relays::new(relays, doors),
             dials: Dials::default(),
             dht: Dht::new(admit),
             sweep_at,
@@ -286,7 +287,7 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
             return;
         }
         let now = self.clock.now();
-        let step = self.dials.start(&mut self.swarm, now, peer, hints, self.relays.up());
+        let step = self.dials.start(&mut self.swarm, now, peer, hints, &self.relays);
         if step == Step::Failed {
             self.inputs.push_back(Input::DialFailed { peer });
         }

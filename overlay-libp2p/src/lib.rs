@@ -7,6 +7,9 @@
 //! | [`behaviour`] | the protocols of every node; the platform adds its own |
 //! | [`dht`] | kad with records that every node judges |
 //! | `dials` | the kernel's dials: direct ways first, then circuits |
+//! | [`doors`] | which sockets a tab opens, whatever strangers claim |
+//! | [`brisk`] | connections that close in bounded time |
+//! | [`pings`] | round trips, and sockets whose path has died |
 //! | [`relays`] | keeps reservations and connections up, with back-off |
 //! | [`addresses`] | identities and addresses between libp2p and the kernel |
 //!
@@ -15,10 +18,13 @@
 
 pub mod addresses;
 pub mod behaviour;
+pub mod brisk;
 pub mod dht;
 mod dials;
+pub mod doors;
 pub mod driver;
 pub mod lanes;
+pub mod pings;
 pub mod relays;
 
 use libp2p::core::upgrade::Version;

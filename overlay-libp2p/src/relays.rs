@@ -7,6 +7,7 @@ use libp2p::Multiaddr;
 use overlay::time::{Millis, Time};
 
 use crate::addresses::last_peer;
+use crate::doors::Doors;
 
 /// Relays that one node keeps up with.
 pub const MAX_RELAYS: usize = 8;
@@ -28,6 +29,7 @@ pub enum Use {
 
 pub(crate) struct Relays {
     how: Use,
+    doors: Doors,
     relays: Vec<Relay>,
 }
 
@@ -47,8 +49,9 @@ enum State {
 }
 
 impl Relays {
-    pub fn new(how: Use) -> Self {
-        Self { how, relays: Vec::new() }
+    /// Relays whose sockets `doors` let through as they are added.
+    pub fn new(how: Use, doors: Doors) -> Self {
+        Self { how, doors, relays: Vec::new() }
     }
 
     /// Adds a relay. False if the address does not end in a peer id or there are enough.
@@ -59,6 +62,7 @@ impl Relays {
         }
         let room = self.relays.len() < MAX_RELAYS;
         if room {
+            self.doors.add(&address);
             self.relays.push(Relay { address, peer, state: State::Waiting(now), failures: 0 });
         }
         room
@@ -66,6 +70,18 @@ impl Relays {
 
     pub fn contains(&self, peer: &libp2p::PeerId) -> bool {
         self.relays.iter().any(|relay| relay.peer == *peer)
+    }
+
+    /// The address that this node has of a relay, up or not.
+    pub fn address(&self, peer: &libp2p::PeerId) -> Option<&Multiaddr> {
+        let of_peer = || self.relays.iter().filter(|relay| relay.peer == *peer);
+        let best = of_peer().find(|relay| matches!(relay.state, State::Up(_))).or(of_peer().next());
+        best.map(|relay| &relay.address)
+    }
+
+    /// Where this node opens sockets to.
+    pub fn doors(&self) -> &Doors {
+        &self.doors
     }
 
     /// Addresses of the relays that are up.
@@ -188,7 +204,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_their_bound_and_end_with_success() {
-        let mut relays = Relays::new(Use::Connect);
+        let mut relays = Relays::new(Use::Connect, Doors::default());
         let peer = libp2p::PeerId::random();
         let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/1/ws/p2p/{peer}").parse().unwrap();
         assert!(relays.add(address.clone(), Time(0)));

@@ -17,6 +17,7 @@ use overlay::id::RequestId;
 use overlay::io::{Answer, Command, Error, Role};
 use overlay_libp2p::behaviour::{Behaviour, Options};
 use overlay_libp2p::dht::Capacity;
+use overlay_libp2p::doors::Doors;
 use overlay_libp2p::driver::{Clock, Driver, Outgoing, TimerAlarm};
 use overlay_libp2p::relays::Use;
 use overlay_libp2p::swarm_config;
@@ -40,6 +41,9 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const RESERVATION_TIME: Duration = Duration::from_secs(30 * 60);
 /// Between two pings of a tab: ten thousand tabs make 170 pings a second each way.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
+/// A connection without streams is closed after this time: a plain libp2p node that comes for the DHT now and then need
+/// not dial anew each time.
+const IDLE: Duration = Duration::from_secs(10 * 60);
 /// Commands that wait for the node; more are refused at once.
 const MAX_WAITING: usize = 256;
 /// How long listening addresses are waited for at the start.
@@ -124,7 +128,14 @@ pub async fn start(
         clock.now(),
     );
     let alarm = Box::new(TimerAlarm::default());
-    let mut driver = Driver::new(swarm, kernel, clock, alarm, Use::Connect, overlay_libp2p::dht::admit);
+    let mut driver = Driver::new(
+        swarm,
+        kernel,
+        clock,
+        alarm,
+        (Use::Connect, Doors::default()),
+        overlay_libp2p::dht::admit,
+    );
     driver.report_addresses();
     for address in &config.join {
         anyhow::ensure!(driver.add_relay(address.clone()), "--join {address}: too many relays");
@@ -243,10 +254,12 @@ fn swarm(key: &Keypair, limits: Limits, seed: u64) -> anyhow::Result<Swarm<Behav
     let options = Options {
         capacity: Capacity::RELAY,
         ping_interval: PING_INTERVAL,
+        socket_ping_interval: PING_INTERVAL,
         hide_listen_addresses: false,
         seed,
     };
-    let config = swarm_config(libp2p::swarm::Config::with_tokio_executor());
+    let config =
+        swarm_config(libp2p::swarm::Config::with_tokio_executor()).with_idle_connection_timeout(IDLE);
     Ok(Swarm::new(transport, Behaviour::new(key, native, options), key.public().to_peer_id(), config))
 }
 

@@ -65,8 +65,13 @@ fn tab(key: &Keypair) -> Tab {
         .multiplex(yamux::Config::default())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let transport = circuits.or_transport(sockets).map(|either, _| either.into_inner()).boxed();
-    let options =
-        Options { capacity: Capacity::TAB, ping_interval: SOON, hide_listen_addresses: true, seed: 1 };
+    let options = Options {
+        capacity: Capacity::TAB,
+        ping_interval: SOON,
+        socket_ping_interval: SOON,
+        hide_listen_addresses: true,
+        seed: 1,
+    };
     let behaviour = Behaviour::new(key, Client { relay: client }, options);
     let config = overlay_libp2p::swarm_config(libp2p::swarm::Config::with_tokio_executor());
     Swarm::new(transport, behaviour, id, config)

@@ -12,6 +12,7 @@ use libp2p::identity::Keypair;
 use overlay::id::{PeerId, RequestId, SessionId};
 use overlay::io::{Answer, Command, Error, Event, Query, Role, VolunteerPolicy};
 use overlay_libp2p::dht;
+use overlay_libp2p::doors::Doors;
 use overlay_libp2p::driver::{Clock, Driver, Outgoing};
 use overlay_libp2p::relays::Use;
 use sandbox_host::SandboxHost;
@@ -97,7 +98,9 @@ impl RawPeer {
         getrandom::getrandom(&mut seed).map_err(|_| JsError::new("no randomness"))?;
         let ice_servers = values::ice_servers(ice_servers);
         let association = seed.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte));
-        let swarm = network::swarm(&key, ice_servers, association).map_err(|_| JsError::new("not a key"))?;
+        let doors = Doors::default();
+        let swarm = network::swarm(&key, ice_servers, association, doors.clone())
+            .map_err(|_| JsError::new("not a key"))?;
         let id = swarm.local_peer_id().to_string();
         let clock = Clock::start();
         let config = overlay::io::Config { secret_key: secret, role: Role::Tab, name, seed };
@@ -124,7 +127,7 @@ impl RawPeer {
             };
             let bell = Rc::new(Bell::default());
             let alarm = Box::new(PageAlarm::new(bell.clone(), ask));
-            let driver = Driver::new(swarm, kernel, clock, alarm, Use::Reserve, dht::admit);
+            let driver = Driver::new(swarm, kernel, clock, alarm, (Use::Reserve, doors), dht::admit);
             Inner { id, page, bell, sandbox: RefCell::new(Some(sandbox)), driver: RefCell::new(Some(driver)) }
         });
         *running.borrow_mut() = Rc::downgrade(&inner);
