@@ -23,13 +23,17 @@ pub fn libp2p_peer(peer: PeerId) -> Option<libp2p::PeerId> {
 /// Does every byte of the connection pass a relay? The address of a WebRTC connection names the relay that
 /// introduced its ends, although nothing goes through it any more.
 pub fn is_relayed(endpoint: &ConnectedPoint) -> bool {
-    let webrtc = match endpoint {
+    !is_webrtc_connection(endpoint) && endpoint.is_relayed()
+}
+
+/// Is it a connection of the browser-to-browser transport?
+pub fn is_webrtc_connection(endpoint: &ConnectedPoint) -> bool {
+    match endpoint {
         ConnectedPoint::Dialer { address, .. } => is_webrtc(address),
         ConnectedPoint::Listener { local_addr, send_back_addr } => {
             is_webrtc(local_addr) || is_webrtc(send_back_addr)
         }
-    };
-    !webrtc && endpoint.is_relayed()
+    }
 }
 
 /// Is it an address of the browser-to-browser transport?

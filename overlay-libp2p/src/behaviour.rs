@@ -40,6 +40,8 @@ pub struct Options {
     pub ping_interval: Duration,
     /// Between two pings of one socket, whose path is taken for dead after one and a half to two times this.
     pub socket_ping_interval: Duration,
+    /// Which connections are closed when there are too many; none without it.
+    pub limit: Option<lanes::Limit>,
     /// Announce only addresses that are confirmed, not every address that is listened on.
     pub hide_listen_addresses: bool,
     /// Differs from run to run.
@@ -57,7 +59,7 @@ impl<P: NetworkBehaviour> Behaviour<P> {
             // circuits, which win against WebRTC.
             .with_cache_size(0);
         Self {
-            lanes: lanes::Behaviour::new(options.seed),
+            lanes: lanes::Behaviour::new(options.seed).with_limit(options.limit),
             platform,
             identify: identify::Behaviour::new(identify),
             ping: pings::Behaviour::new(options.socket_ping_interval, options.ping_interval),

@@ -27,7 +27,7 @@ use crate::relays::{Relays, Use};
 const MAX_INPUTS: usize = 4_096;
 /// Steps in one poll, so that a busy node leaves its thread to others.
 const POLL_BUDGET: usize = 512;
-/// Between two sweeps of expired records.
+/// Between two sweeps of expired records and idle connections.
 const SWEEP: Millis = Millis::secs(15);
 
 /// The kernel as the driver sees it: [`overlay::Node`], or something simple in a test of the driver.
@@ -232,6 +232,7 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
         if self.sweep_at <= now {
             self.sweep_at = now + SWEEP;
             self.dht.sweep(&mut self.swarm.behaviour_mut().kad);
+            self.swarm.behaviour_mut().lanes.close_idle();
             return true;
         }
         let mut kernel = self.kernel.poll_timeout();

@@ -24,7 +24,7 @@ mod behaviour;
 mod handler;
 mod shared;
 
-pub use behaviour::{Behaviour, Event};
+pub use behaviour::{Behaviour, Event, Limit};
 pub use handler::Handler;
 
 use overlay::io::MAX_FRAME;

@@ -13,7 +13,7 @@ use libp2p::swarm::{dial_opts::DialOpts, dial_opts::PeerCondition, NetworkBehavi
 use libp2p::{noise, ping, relay, yamux, Multiaddr, PeerId, Swarm, Transport};
 use overlay::io::{Lane, Path, MAX_FRAME};
 use overlay_libp2p::addresses::kernel_peer;
-use overlay_libp2p::lanes::{Behaviour, Event, MAX_QUEUED};
+use overlay_libp2p::lanes::{Behaviour, Event, Limit, MAX_QUEUED};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -42,6 +42,10 @@ struct Peer {
 
 impl Peer {
     async fn start(key: &Keypair, seed: u64, is_relay: bool) -> Peer {
+        Peer::limited(key, seed, is_relay, None).await
+    }
+
+    async fn limited(key: &Keypair, seed: u64, is_relay: bool, limit: Option<Limit>) -> Peer {
         let id = key.public().to_peer_id();
         let (circuits, client) = relay::client::new(id);
         let transport = circuits
@@ -51,8 +55,12 @@ impl Peer {
             .multiplex(yamux::Config::default())
             .boxed();
         let server = is_relay.then(|| relay::Behaviour::new(id, relay::Config::default())).into();
-        let protocols =
-            Protocols { lanes: Behaviour::new(seed), client, server, ping: ping::Behaviour::default() };
+        let protocols = Protocols {
+            lanes: Behaviour::new(seed).with_limit(limit),
+            client,
+            server,
+            ping: ping::Behaviour::default(),
+        };
         let config = overlay_libp2p::swarm_config(libp2p::swarm::Config::with_tokio_executor());
         let mut swarm = Swarm::new(transport, protocols, id, config);
         swarm.listen_on("/memory/0".parse().unwrap()).unwrap();
@@ -294,4 +302,45 @@ async fn a_peer_that_starts_afresh_resets_the_pair_and_is_heard_at_once() {
     assert_eq!(b.event().await, Event::Received { peer, lane: Lane::Control, frame: number(3) });
     b.send(&second, Lane::Control, number(4));
     assert!(matches!(second.event().await, Event::Received { frame, .. } if frame == number(4)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_limit_the_least_recently_used_connection_goes_unless_all_are_in_use() {
+    let limit = |idle| Some(Limit { keep: 2, idle, counts: |_| true });
+    let key = Keypair::generate_ed25519();
+    let mut a = Peer::limited(&key, 1, false, limit(Duration::ZERO)).await;
+    let (mut b, mut c, mut d) = (peer(2).await, peer(3).await, peer(4).await);
+    for other in [&mut b, &mut c] {
+        other.dial(&a.address);
+        a.connected(other, Path::Direct).await;
+        other.connected(&a, Path::Direct).await;
+    }
+    // `b` came first, but `c` has been silent for longer.
+    b.send(&a, Lane::Control, number(1));
+    assert!(matches!(a.event().await, Event::Received { .. }));
+    d.dial(&a.address);
+    let expected = [
+        Event::Connected { peer: d.kernel_id(), path: Path::Direct },
+        Event::Disconnected { peer: c.kernel_id() },
+    ];
+    assert_eq!([a.event().await, a.event().await], expected);
+    assert_eq!(c.event().await, Event::Disconnected { peer: a.kernel_id() });
+    d.connected(&a, Path::Direct).await;
+    for other in [&mut b, &mut d] {
+        a.send(other, Lane::Session, number(2));
+        assert!(matches!(other.event().await, Event::Received { .. }));
+    }
+
+    let busy = Keypair::generate_ed25519();
+    let mut busy = Peer::limited(&busy, 5, false, limit(Duration::from_secs(3_600))).await;
+    for other in [&mut b, &mut c, &mut d] {
+        busy.dial(&other.address);
+        busy.connected(other, Path::Direct).await;
+        other.connected(&busy, Path::Direct).await;
+    }
+    for other in [&mut b, &mut c, &mut d] {
+        busy.send(other, Lane::Session, number(3));
+        assert!(matches!(other.event().await, Event::Received { .. }));
+    }
+    assert!(busy.events.try_recv().is_err(), "nobody had to go");
 }

@@ -255,6 +255,7 @@ fn swarm(key: &Keypair, limits: Limits, seed: u64) -> anyhow::Result<Swarm<Behav
         capacity: Capacity::RELAY,
         ping_interval: PING_INTERVAL,
         socket_ping_interval: PING_INTERVAL,
+        limit: None,
         hide_listen_addresses: false,
         seed,
     };

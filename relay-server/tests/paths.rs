@@ -83,6 +83,7 @@ fn tab(seed: u8, relays: &[&Multiaddr]) -> Tab {
         capacity: Capacity::TAB,
         ping_interval: SOON,
         socket_ping_interval: Duration::from_secs(1),
+        limit: None,
         hide_listen_addresses: true,
         seed: seed.into(),
     };

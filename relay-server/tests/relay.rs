@@ -69,6 +69,7 @@ fn tab(key: &Keypair) -> Tab {
         capacity: Capacity::TAB,
         ping_interval: SOON,
         socket_ping_interval: SOON,
+        limit: None,
         hide_listen_addresses: true,
         seed: 1,
     };

@@ -8,16 +8,24 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::{noise, relay, websocket_websys, yamux, Swarm, Transport};
+use overlay_libp2p::addresses::is_webrtc_connection;
 use overlay_libp2p::behaviour::{Behaviour, Options};
 use overlay_libp2p::brisk::Brisk;
 use overlay_libp2p::dht::Capacity;
 use overlay_libp2p::doors::{Doors, Gate};
+use overlay_libp2p::lanes::Limit;
 use overlay_libp2p::swarm_config;
 use transport_webrtc::{Config, IceServer};
 
-/// Connections of one tab, circuits included. A browser allows 500 `RTCPeerConnection`s in a page; a tab that serves
-/// many needs far fewer than that.
+/// Connections of one tab, circuits included.
 const MAX_CONNECTIONS: u32 = 256;
+/// WebRTC connections of one tab, those that are being made included; a browser allows 500 in a page. Further ones are
+/// refused.
+const MAX_WEBRTC: usize = 64;
+/// Of these, as many as stay when they are idle: the rest is room for newcomers.
+const KEPT_WEBRTC: usize = 56;
+/// A connection without a frame for this long is idle.
+const IDLE: Duration = Duration::from_secs(30);
 /// Connections to one peer: a circuit, a crossing one, WebRTC, and its successor.
 const MAX_PER_PEER: u32 = 6;
 /// A handshake that takes longer is given up.
@@ -43,8 +51,10 @@ pub(crate) fn swarm(
     doors: Doors,
 ) -> Result<Swarm<Behaviour<Tab>>, noise::Error> {
     let local = key.public().to_peer_id();
-    let (webrtc, webrtc_behaviour) =
-        transport_webrtc::new(local, Config { ice_servers, ..Config::default() });
+    let (webrtc, webrtc_behaviour) = transport_webrtc::new(
+        local,
+        Config { ice_servers, max_connections: MAX_WEBRTC, ..Config::default() },
+    );
     let (circuits, relay_behaviour) = relay::client::new(local);
     let webrtc = webrtc.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     // One upgrade for both kinds of socket: its code is the largest part of a transport.
@@ -70,6 +80,7 @@ pub(crate) fn swarm(
         capacity: Capacity::TAB,
         ping_interval: PING_INTERVAL,
         socket_ping_interval: RELAY_PING_INTERVAL,
+        limit: Some(Limit { keep: KEPT_WEBRTC, idle: IDLE, counts: is_webrtc_connection }),
         hide_listen_addresses: true,
         seed,
     };

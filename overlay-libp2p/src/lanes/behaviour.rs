@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use libp2p::core::transport::PortUse;
-use libp2p::core::Endpoint;
+use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::swarm::{
     CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, DialFailure, FromSwarm, ListenFailure,
     NetworkBehaviour, ToSwarm,
@@ -14,6 +15,7 @@ use libp2p::swarm::{
 use libp2p::Multiaddr;
 use overlay::id::PeerId;
 use overlay::io::{Lane, Path, MAX_FRAME};
+use web_time::Instant;
 
 use super::handler::Handler;
 use super::shared::{Inbox, Item, Pair};
@@ -50,12 +52,28 @@ pub struct Behaviour {
     peers: HashMap<PeerId, Peer>,
     inbox: Arc<Inbox>,
     associations: u64,
+    limit: Option<Limit>,
     actions: VecDeque<ToSwarm<Event, Infallible>>,
+}
+
+/// How many costly connections to keep: a browser bounds them, and each takes memory on both sides.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// When there are more, the least recently used are closed.
+    pub keep: usize,
+    /// One that was used within this time is never closed for others.
+    pub idle: Duration,
+    /// Which connections count.
+    pub counts: fn(&ConnectedPoint) -> bool,
 }
 
 struct Peer {
     pair: Arc<Pair>,
     connections: Vec<(ConnectionId, Path)>,
+    /// Of these, the one that counts for the [`Limit`]; the last, if there are several.
+    counted: Option<ConnectionId>,
+    /// When a frame was last sent or received, or a connection made.
+    used: Instant,
     /// The path that was reported last; none for a peer that is not of the overlay.
     announced: Option<Path>,
 }
@@ -68,14 +86,22 @@ struct ForeignKey;
 impl Behaviour {
     /// Lanes whose associations start from `seed`, which must differ from run to run.
     pub fn new(seed: u64) -> Self {
-        Self { peers: HashMap::new(), inbox: Arc::default(), associations: seed, actions: VecDeque::new() }
+        let (peers, inbox) = (HashMap::new(), Arc::default());
+        Self { peers, inbox, associations: seed, limit: None, actions: VecDeque::new() }
+    }
+
+    /// With a bound on costly connections.
+    pub fn with_limit(mut self, limit: Option<Limit>) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// Sends a frame of at most [`MAX_FRAME`] bytes to a connected peer; to others it is dropped. When the lane's queue
     /// is full, the connections to the peer are closed.
     pub fn send(&mut self, peer: PeerId, lane: Lane, frame: Vec<u8>) {
         debug_assert!(frame.len() <= MAX_FRAME);
-        let Some(entry) = self.peers.get(&peer) else { return };
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        entry.used = Instant::now();
         if frame.len() > MAX_FRAME || entry.pair.lock().push(lane, frame).is_err() {
             self.hangup(peer);
         }
@@ -114,7 +140,8 @@ impl Behaviour {
         let associations = &mut self.associations;
         let entry = self.peers.entry(peer).or_insert_with(|| {
             *associations = associations.wrapping_add(1);
-            Peer { pair: Pair::new(peer, *associations), connections: Vec::new(), announced: None }
+            let pair = Pair::new(peer, *associations);
+            Peer { pair, connections: Vec::new(), counted: None, used: Instant::now(), announced: None }
         });
         Ok(Handler::new(id, entry.pair.clone(), self.inbox.clone()))
     }
@@ -123,9 +150,36 @@ impl Behaviour {
         self.actions.push_back(ToSwarm::GenerateEvent(event));
     }
 
-    fn on_established(&mut self, peer: PeerId, id: ConnectionId, path: Path) {
+    /// Closes the least recently used of the connections that count, until there are no more than the limit says or
+    /// all are in use. Called when one is made; call it now and then, because those in use fall idle.
+    pub fn close_idle(&mut self) {
+        let Some(limit) = self.limit else { return };
+        let counted = self.peers.iter().filter_map(|(peer, entry)| Some((entry.used, *peer, entry.counted?)));
+        let mut counted: Vec<_> = counted.collect();
+        let Some(excess) = counted.len().checked_sub(limit.keep) else { return };
+        counted.sort_unstable_by_key(|(used, peer, _)| (*used, *peer));
+        let now = Instant::now();
+        for (used, peer, id) in counted.into_iter().take(excess) {
+            if now.saturating_duration_since(used) < limit.idle {
+                break;
+            }
+            // It closes soon; it counts no more.
+            if let Some(entry) = self.peers.get_mut(&peer) {
+                entry.counted = None;
+            }
+            self.close(peer, id);
+        }
+    }
+
+    fn on_established(&mut self, peer: PeerId, id: ConnectionId, path: Path, counts: bool) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         entry.connections.push((id, path));
+        entry.used = Instant::now();
+        if counts {
+            entry.counted = Some(id);
+            self.close_idle();
+        }
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
         if entry.pair.lock().foreign {
             return;
         }
@@ -143,6 +197,7 @@ impl Behaviour {
         }
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         entry.connections.retain(|(other, _)| *other != id);
+        entry.counted = entry.counted.filter(|counted| *counted != id);
         let lost = entry.pair.lock().drop_connection(id);
         self.settle(peer, lost);
     }
@@ -201,7 +256,11 @@ impl Behaviour {
 
     /// A peer speaks: if it was taken for a foreign one, it is one of ours all the same.
     fn on_spoken(&mut self, peer: PeerId) {
-        let Some(entry) = self.peers.get_mut(&peer).filter(|entry| entry.announced.is_none()) else { return };
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        entry.used = Instant::now();
+        if entry.announced.is_some() {
+            return;
+        }
         let Some((best, path)) = entry.best() else { return };
         let mut state = entry.pair.lock();
         state.foreign = false;
@@ -215,6 +274,7 @@ impl Behaviour {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let older: Vec<_> = entry.connections.iter().map(|(id, _)| *id).filter(|id| *id != keep).collect();
         entry.connections.retain(|(id, _)| *id == keep);
+        entry.counted = entry.counted.filter(|counted| *counted == keep);
         let mut state = entry.pair.lock();
         for id in &older {
             state.drop_connection(*id);
@@ -269,7 +329,8 @@ impl NetworkBehaviour for Behaviour {
             FromSwarm::ConnectionEstablished(established) => {
                 let Some(peer) = kernel_peer(&established.peer_id) else { return };
                 let path = if is_relayed(established.endpoint) { Path::Relayed } else { Path::Direct };
-                self.on_established(peer, established.connection_id, path);
+                let counts = self.limit.is_some_and(|limit| (limit.counts)(established.endpoint));
+                self.on_established(peer, established.connection_id, path, counts);
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 let Some(peer) = kernel_peer(&peer_id) else { return };

@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     future::Future,
     pin::Pin,
+    sync::atomic::Ordering,
     task::{Context, Poll},
     time::Duration,
 };
@@ -27,6 +28,7 @@ use crate::{
     error::{is_superseded, is_unsupported},
     handler::{Handler, Open},
     signalling::{Inbox, OpenRequest, PathError, Reply},
+    transport::Established,
     Config,
 };
 use either::Either;
@@ -65,6 +67,7 @@ pub struct Behaviour {
     /// Circuits that are being dialled so that something can be signalled over them.
     opening: BTreeMap<ConnectionId, Opening>,
     announced: BTreeSet<Multiaddr>,
+    established: Established,
     timers: FuturesUnordered<Timer>,
     actions: VecDeque<ToSwarm<Event, Either<Open, std::convert::Infallible>>>,
 }
@@ -80,6 +83,7 @@ impl Behaviour {
         config: Config,
         requests: mpsc::Receiver<OpenRequest>,
         inbox: Inbox,
+        established: Established,
     ) -> Behaviour {
         Behaviour {
             local,
@@ -89,6 +93,7 @@ impl Behaviour {
             peers: Peers::default(),
             opening: BTreeMap::new(),
             announced: BTreeSet::new(),
+            established,
             timers: FuturesUnordered::new(),
             actions: VecDeque::new(),
         }
@@ -131,6 +136,9 @@ impl Behaviour {
     fn on_established(&mut self, event: ConnectionEstablished<'_>) {
         let ConnectionEstablished { peer_id: peer, connection_id: id, endpoint, .. } = event;
         let path = Path::of(endpoint);
+        if path == Path::WebRtc {
+            self.established.fetch_add(1, Ordering::Relaxed);
+        }
         let circuit = match endpoint {
             libp2p_core::ConnectedPoint::Dialer { address, .. } => address,
             libp2p_core::ConnectedPoint::Listener { local_addr, .. } => local_addr,
@@ -158,7 +166,11 @@ impl Behaviour {
         self.report(peer);
     }
 
-    fn on_closed(&mut self, ConnectionClosed { peer_id: peer, connection_id, .. }: ConnectionClosed<'_>) {
+    fn on_closed(&mut self, event: ConnectionClosed<'_>) {
+        let ConnectionClosed { peer_id: peer, connection_id, endpoint, .. } = event;
+        if Path::of(endpoint) == Path::WebRtc {
+            self.established.fetch_sub(1, Ordering::Relaxed);
+        }
         self.peers.remove(&peer, connection_id);
         if self.peers.path(&peer) == Some(Path::Relayed) {
             self.schedule_upgrade(peer, self.config.upgrade_retry);

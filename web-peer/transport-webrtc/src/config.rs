@@ -42,6 +42,9 @@ pub struct Config {
     pub init_timeout: Duration,
     /// How long the loser of a simultaneous dial waits for the winner's offer. Default: 5 s.
     pub crossing_timeout: Duration,
+    /// WebRTC connections at once, handshakes included; beyond that our dials fail with [`Error::Full`](crate::Error::Full)
+    /// and the peer's are refused. Default: 256; Chromium allows 500 in a page.
+    pub max_connections: usize,
     /// Handshakes that peers may have under way with us at once. Default: 64.
     pub max_inbound_handshakes: usize,
     /// Longest session description. Default: 16 KiB; browsers write about 600 bytes, some add candidates.
@@ -81,6 +84,7 @@ impl Default for Config {
             ice_timeout: 15 * SECOND,
             init_timeout: 5 * SECOND,
             crossing_timeout: 5 * SECOND,
+            max_connections: 256,
             max_inbound_handshakes: 64,
             max_sdp_len: 16 * 1024,
             max_candidates: 64,

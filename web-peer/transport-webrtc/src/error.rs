@@ -61,6 +61,9 @@ pub enum Error {
     /// The peer ended the signalling stream without an answer.
     #[error("the peer refused the connection")]
     Refused,
+    /// We have as many connections as we allow ourselves.
+    #[error("as many WebRTC connections as allowed ({0}) are in use")]
+    Full(usize),
     /// The peer and we dialled each other at once: this attempt's connection became the other attempt's.
     #[error("a simultaneous attempt got the connection")]
     Superseded,

@@ -73,6 +73,11 @@ impl<I, C> Rendezvous<I, C> {
         (DialGuard { all: self.clone(), peer, id }, handover)
     }
 
+    /// Whether a dial of ours to this peer is under way.
+    pub(crate) fn is_dialling(&self, peer: &PeerId) -> bool {
+        self.lock().peers.get(peer).is_some_and(|slot| !slot.dials.is_empty())
+    }
+
     /// Decides about an offer that has arrived.
     pub(crate) fn offer(&self, peer: PeerId, offer: I) -> Verdict<I, C> {
         let mut state = self.lock();

@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Arc,
+    },
     task::{Context, Poll},
 };
 
@@ -41,7 +44,14 @@ pub struct WebRtcTransport<B: Backend> {
     reading: FuturesUnordered<BoxFuture<'static, (PeerId, Result<InboundOffer, Error>)>>,
     /// One reference per answer under way, and one here.
     answering: Arc<()>,
+    /// One reference per dial under way, and one here.
+    dialling: Arc<()>,
+    /// Connections that the behaviour has seen come up.
+    established: Established,
 }
+
+/// How many WebRTC connections are up: the behaviour counts, the transport asks.
+pub(crate) type Established = Arc<AtomicUsize>;
 
 type Output<B> = (PeerId, <B as Backend>::Connection);
 
@@ -51,6 +61,7 @@ impl<B: Backend> WebRtcTransport<B> {
         config: Config,
         backend: B,
         path: impl SignallingPath,
+        established: Established,
     ) -> WebRtcTransport<B> {
         WebRtcTransport {
             local,
@@ -61,12 +72,21 @@ impl<B: Backend> WebRtcTransport<B> {
             listener: ListenerId::next(),
             reading: FuturesUnordered::new(),
             answering: Arc::new(()),
+            dialling: Arc::new(()),
+            established,
         }
     }
 
     /// Adds a way to signal. Dials try the paths in the order in which they were added.
     pub fn add_path(&mut self, path: impl SignallingPath) {
         self.paths.push(Box::new(path));
+    }
+
+    /// Whether there are as many connections as there may be, those that are being made included. Introductions whose
+    /// offer has not come are none yet: who says nothing takes no place.
+    fn full(&self) -> bool {
+        let handshakes = Arc::strong_count(&self.answering) + Arc::strong_count(&self.dialling) - 2;
+        self.established.load(Ordering::Relaxed) + handshakes >= self.config.max_connections
     }
 
     fn busy(&self) -> bool {
@@ -78,6 +98,11 @@ impl<B: Backend> WebRtcTransport<B> {
         peer: PeerId,
         offer: InboundOffer,
     ) -> Option<BoxFuture<'static, Result<Output<B>, Error>>> {
+        // A dial of ours to the same peer has a place already, which the offer may take.
+        if self.full() && !self.all.is_dialling(&peer) {
+            tracing::debug!(%peer, "refused an offer: as many connections as allowed are in use");
+            return None;
+        }
         let (offer, guard) = match self.all.offer(peer, offer) {
             Verdict::Answer(offer, guard) => (offer, guard),
             Verdict::HandedOver => return None,
@@ -121,11 +146,15 @@ impl<B: Backend> Transport for WebRtcTransport<B> {
         let Some(target) = WebRtcAddress::parse(&addr).filter(|target| target.peer != self.local) else {
             return Err(TransportError::MultiaddrNotSupported(addr));
         };
+        if self.full() {
+            return Err(TransportError::Other(Error::Full(self.config.max_connections)));
+        }
         let peer = target.peer;
         let path = open(self.paths.iter_mut().map(|path| path.open(&target)).collect());
         let (guard, handover) = self.all.dial(peer);
-        let (backend, config) = (self.backend.clone(), self.config.clone());
+        let (backend, config, slot) = (self.backend.clone(), self.config.clone(), self.dialling.clone());
         let dial = async move {
+            let _slot = slot;
             let connection = dial(&backend, &config, path, &guard, handover).await?;
             guard.succeeded();
             Ok((peer, connection))

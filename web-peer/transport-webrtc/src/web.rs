@@ -10,8 +10,11 @@ use libp2p_identity::PeerId;
 pub use self::connection::Connection;
 use self::{channel::RtcChannel, peer::Peer};
 use crate::{
-    rtc::Backend, signalling::RelayedPath, stream::DataStream, transport::WebRtcTransport, Behaviour, Config,
-    RtcError,
+    rtc::Backend,
+    signalling::RelayedPath,
+    stream::DataStream,
+    transport::{Established, WebRtcTransport},
+    Behaviour, Config, RtcError,
 };
 
 /// A stream of a [`Connection`].
@@ -25,8 +28,9 @@ pub type Transport = WebRtcTransport<Browser>;
 /// Must be called, and the swarm polled, on a page: workers have no `RTCPeerConnection`.
 pub fn new(local: PeerId, config: Config) -> (Transport, Behaviour) {
     let (path, requests, inbox) = RelayedPath::new();
-    let behaviour = Behaviour::new(local, config.clone(), requests, inbox);
-    (WebRtcTransport::with_backend(local, config, Browser, path), behaviour)
+    let established = Established::default();
+    let behaviour = Behaviour::new(local, config.clone(), requests, inbox, established.clone());
+    (WebRtcTransport::with_backend(local, config, Browser, path, established), behaviour)
 }
 
 /// The browser's `RTCPeerConnection`.

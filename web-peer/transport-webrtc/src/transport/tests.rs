@@ -248,6 +248,7 @@ fn nodes(delay_a: usize, delay_b: usize) -> (Node, Node, Mail) {
             Config::default(),
             fake.clone(),
             Post { own: id, inbox: inbox.clone(), outbox: outbox.clone(), delay },
+            Established::default(),
         ),
         upgrades: Vec::new(),
         accepted: Vec::new(),
@@ -363,4 +364,50 @@ fn more_handshakes_than_allowed_are_dropped() {
     b.poll(&mut Context::from_waker(&noop_waker()));
     let refused = kept.iter().filter(|pipe| Pipe::lock(&pipe.reads).ended).count();
     assert_eq!((b.transport.reading.len(), refused), (64, 136));
+}
+
+#[test]
+fn a_full_node_refuses_and_says_so_and_a_free_place_is_used() {
+    let waker = noop_waker();
+    let mut cx = Context::from_waker(&waker);
+    // Of two whose dials cross the greater one's counts: the other would wait for its offer, as it may not be full.
+    let (mut a, mut b) = loop {
+        let (a, b, _) = nodes(0, 0);
+        if a.id.to_bytes() > b.id.to_bytes() {
+            break (a, b);
+        }
+    };
+    let full = Config::default().max_connections;
+    b.transport.established.store(full, Ordering::Relaxed);
+    let opts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
+    let own = b.transport.dial(bare(a.id), opts).err();
+    assert!(matches!(own, Some(TransportError::Other(Error::Full(limit))) if limit == full));
+    let mut dialled = |a: &mut Node, b: &mut Node| {
+        let mut dial = a.dial(b.id);
+        for _ in 0..PATIENCE {
+            a.poll(&mut cx);
+            b.poll(&mut cx);
+            if let Poll::Ready(dialled) = dial.poll_unpin(&mut cx) {
+                b.poll(&mut cx);
+                return dialled;
+            }
+        }
+        panic!("the dial hangs");
+    };
+    assert!(matches!(dialled(&mut a, &mut b), Err(Error::Refused)));
+    assert!(b.accepted.is_empty() && b.upgrades.is_empty());
+    b.transport.established.store(full - 1, Ordering::Relaxed);
+    assert!(dialled(&mut a, &mut b).is_ok());
+    assert_eq!(b.accepted.len(), 1);
+}
+
+#[test]
+fn dials_under_way_count() {
+    let (mut a, _, _) = nodes(PATIENCE, 0);
+    a.transport.established.store(Config::default().max_connections - 2, Ordering::Relaxed);
+    let opts = || DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
+    let mut under_way: Vec<_> = (0..2).map(|_| a.dial(PeerId::random())).collect();
+    assert!(a.transport.dial(bare(PeerId::random()), opts()).is_err());
+    under_way.pop();
+    assert!(a.transport.dial(bare(PeerId::random()), opts()).is_ok());
 }
