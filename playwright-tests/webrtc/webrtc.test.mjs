@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { buildPages } from "./lib/build.mjs";
+import * as tabfarm from "../lib/relay.mjs";
 import { openBrowser, serve, sleep, startRelay, until, within } from "./lib/tabs.mjs";
 
 const MIB = 1 << 20;
@@ -22,8 +23,8 @@ after(async () => {
 });
 
 /** Two peers that have met a relay. */
-async function pair(kindA, kindB, options) {
-  const relay = await startRelay();
+async function pair(kindA, kindB, options, relay) {
+  relay ??= await startRelay();
   const [a, b] = await Promise.all([browser.tab(kindA, options), browser.tab(kindB, options)]);
   const [addressA, addressB] = await Promise.all([a.reserve(relay), b.reserve(relay)]);
   const close = async () => {
@@ -61,6 +62,19 @@ for (const [from, to] of [["rust", "rust"], ["rust", "js"], ["js", "rust"]]) {
     await b.download(a.id, 4 * MIB);
     // js-libp2p tries to reach the dead relay again.
     assert.deepEqual([...a.errors, ...b.errors].filter((error) => !error.includes("WebSocket")), []);
+    await close();
+  });
+}
+
+// Neither kind of peer speaks this project's own protocols: for its relay they are plain libp2p nodes.
+for (const [from, to] of [["rust", "js"], ["js", "rust"]]) {
+  test(`${from} dials ${to} through this project's relay, and both keep their reservations`, limit, async () => {
+    const { info, kill } = await tabfarm.startRelay();
+    const { a, b, addressB, close } = await pair(from, to, undefined, { address: info.addresses[0], kill });
+    await a.dial(addressB);
+    await Promise.all([direct(a, b), direct(b, a)]);
+    assert.ok(await a.echoes(b.id, 100_000));
+    for (const tab of [a, b]) assert.ok((await tab.addresses()).some((address) => address.includes(info.peer_id)), tab.kind);
     await close();
   });
 }
