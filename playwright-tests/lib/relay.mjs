@@ -17,7 +17,7 @@ const STOP_MS = 10_000;
 
 /**
  * Starts a relay on a free port and waits for its first line.
- * @returns {Promise<{url: string, info: {peer_id: string, http: string, addresses: string[]}, log: () => string,
+ * @returns {Promise<{url: string, info: {peer_id: string, http: string, addresses: string[]}, pid: number, log: () => string,
  *   stop: () => Promise<number>, kill: () => Promise<void>}>}
  */
 export async function startRelay({ http = "127.0.0.1:0", args = [] } = {}) {
@@ -50,6 +50,7 @@ export async function startRelay({ http = "127.0.0.1:0", args = [] } = {}) {
   return {
     url: info.http,
     info,
+    pid: child.pid,
     log: () => lines.join("\n"),
     /** Asks it to stop; its exit code, `null` when it had to be killed. */
     stop: () => end("SIGTERM", STOP_MS),
