@@ -15,7 +15,7 @@ use overlay_libp2p::dht::Capacity;
 use overlay_libp2p::doors::{Doors, Gate};
 use overlay_libp2p::lanes::Limit;
 use overlay_libp2p::swarm_config;
-use transport_webrtc::{Config, IceServer};
+use transport_webrtc::{Config, IceServer, Prompt};
 
 /// Connections of one tab, circuits included.
 const MAX_CONNECTIONS: u32 = 256;
@@ -59,7 +59,7 @@ pub(crate) fn swarm(
     let webrtc = webrtc.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     // One upgrade for both kinds of socket: its code is the largest part of a transport.
     let secured = circuits
-        .or_transport(Gate::new(websocket_websys::Transport::default(), doors))
+        .or_transport(Gate::new(websocket_websys::Transport::default(), doors).map(|socket, _| Prompt(socket)))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
         .multiplex(yamux::Config::default())

@@ -42,9 +42,11 @@ const BUNDLES: [(&str, &[&str], &str); 1] = [("www/ide", &["service-modules/asse
 /// Example services; each has a crate `service-NAME` in `service-modules/NAME`.
 const SERVICES: [&str; 4] = ["counter", "chat", "kv", "echo"];
 
-/// Flags of wasm-opt. Never all features: Chromium refuses what comes out.
-const WASM_OPT: [&str; 9] = [
+/// Flags of wasm-opt. Never all features: Chromium refuses what comes out. Functions in the order of their names lie beside
+/// their like, which makes the compressed file 1 % smaller.
+const WASM_OPT: [&str; 10] = [
     "-Oz",
+    "--reorder-functions-by-name",
     "--enable-bulk-memory",
     "--enable-bulk-memory-opt",
     "--enable-nontrapping-float-to-int",

@@ -16,6 +16,7 @@
 //! | `transport`, `behaviour`, `handler` | the libp2p side |
 //! | `stream` | streams on data channels: frames, FIN and FIN_ACK, back-pressure |
 //! | `rtc`, `web` | what is needed of WebRTC, and the browser's |
+//! | `prompt` | [`Prompt`]: websockets whose flushes do not hold up the signalling |
 //!
 //! Everything but `web` is free of the browser and is tested natively.
 
@@ -28,6 +29,7 @@ mod config;
 mod error;
 mod handler;
 mod handshake;
+mod prompt;
 mod rtc;
 mod sdp;
 mod signalling;
@@ -44,6 +46,7 @@ pub use self::{
     config::{Config, IceServer},
     error::{Error, RtcError, Step},
     handler::{Handler, Open},
+    prompt::Prompt,
     sdp::SdpError,
     signalling::{Introduction, PathError, RelayedPath, SignalError, SignallingIo, SignallingPath, PROTOCOL},
     wire::WireError,

@@ -13,7 +13,7 @@ use libp2p::{
     swarm::{self, dial_opts::DialOpts, ConnectionId, NetworkBehaviour, SwarmEvent},
     yamux, Multiaddr, PeerId, StreamProtocol, Swarm,
 };
-use transport_webrtc::{Config, Path};
+use transport_webrtc::{Config, Path, Prompt};
 
 use crate::streams;
 
@@ -73,7 +73,7 @@ pub(crate) fn start(
     let (webrtc, webrtc_behaviour) = transport_webrtc::new(local, config);
     let (circuits, relay_client) = relay::client::new(local);
     let through_noise = circuits
-        .or_transport(libp2p::websocket_websys::Transport::default())
+        .or_transport(libp2p::websocket_websys::Transport::default().map(|socket, _| Prompt(socket)))
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise::Config::new(keypair).map_err(|e| e.to_string())?)
         .multiplex(yamux::Config::default())
