@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use postcard::ser_flavors::{AllocVec, Flavor};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -39,10 +40,17 @@ pub enum WireError {
 /// A message as a frame.
 pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
     // Serialising plain data into memory fails only on types that postcard cannot express; ours are tested.
-    match postcard::to_extend(message, vec![WIRE_VERSION]) {
+    match versioned(WIRE_VERSION, message) {
         Ok(frame) => frame,
         Err(error) => unreachable!("a message type that postcard cannot express: {error}"),
     }
+}
+
+/// A message behind a byte that says its version. Not by `postcard::to_extend`, which copies chunks of state byte by byte.
+pub(crate) fn versioned<T: Serialize>(version: u8, message: &T) -> postcard::Result<Vec<u8>> {
+    let mut frame = AllocVec::new();
+    frame.try_push(version)?;
+    postcard::serialize_with_flavor(message, frame)
 }
 
 /// A frame as a message.

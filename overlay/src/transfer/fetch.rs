@@ -415,8 +415,10 @@ impl Fetch {
         if self.received != size {
             self.drop_provider(from, Standing::Lied);
         }
-        let pieces = std::mem::take(&mut self.pieces);
-        let bytes: Vec<u8> = pieces.into_iter().filter_map(|piece| piece.bytes).flatten().collect();
+        let mut bytes = Vec::with_capacity(self.received as usize);
+        for piece in std::mem::take(&mut self.pieces) {
+            bytes.extend_from_slice(&piece.bytes.unwrap_or_default());
+        }
         let fits = bytes.len() as u64 <= self.cap;
         self.result = Some(if fits { Ok(bytes) } else { Err(FetchError::TooLarge { cap: self.cap }) });
     }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{BlobId, Hash};
 use crate::io::MAX_FRAME;
+use crate::wire::versioned;
 
 mod fetch;
 mod store;
@@ -98,7 +99,7 @@ impl BulkMessage {
     /// The frame.
     pub fn encode(&self) -> Vec<u8> {
         // Serialising plain data into memory has no way to fail.
-        postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
+        versioned(VERSION, self).unwrap_or_default()
     }
 
     /// Reads a frame from a peer.
