@@ -59,7 +59,9 @@ pub(crate) fn swarm(
     let webrtc = webrtc.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     // One upgrade for both kinds of socket: its code is the largest part of a transport.
     let secured = circuits
-        .or_transport(Gate::new(websocket_websys::Transport::default(), doors).map(|socket, _| Prompt(socket)))
+        .or_transport(
+            Gate::new(websocket_websys::Transport::default(), doors).map(|socket, _| Prompt(socket)),
+        )
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
         .multiplex(yamux::Config::default())
