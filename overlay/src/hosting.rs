@@ -411,7 +411,7 @@ impl Hosted {
     }
 
     /// For people.
-    pub fn info(&self, now: Time) -> HostedInfo {
+    pub fn info(&self, cx: &Cx, net: &Net) -> HostedInfo {
         let role = match &self.instance {
             None => "witness",
             Some(instance) if !instance.is_ready() => "joining",
@@ -437,7 +437,7 @@ impl Hosted {
                 .map(|source| (source.target().to_string(), source.step_name().to_owned())),
             memory_mib: self.memory_mib,
             wanted: self.wanted as u32,
-            replicas: self.live_holders(now) as u32,
+            replicas: self.live_holders(cx, net) as u32,
             lag: self.group.members().keys().map(|id| self.group.lag(*id)).max().unwrap_or(0),
         }
     }

@@ -194,7 +194,7 @@ impl Node {
             joined: self.is_joined(),
             peers: self.net.infos(),
             relays: self.net.of_role(Role::Relay).map(|peer| peer.to_string()).collect(),
-            hosting: self.hosted.values().map(|hosted| hosted.info(self.cx.now)).collect(),
+            hosting: self.hosted.values().map(|hosted| hosted.info(&self.cx, &self.net)).collect(),
             sessions: self.sessions.values().map(|session| self.session_info(session)).collect(),
             volunteer: self.policy.clone(),
         }

@@ -18,8 +18,11 @@ use crate::wire::{Member, Members};
 
 /// How often a leader looks after its replicas.
 pub const KEEP_EVERY: Millis = Millis(500);
-/// A member that is gone for this long is replaced.
+/// A member that is silent for this long is replaced.
 const LOST_AFTER: Millis = Millis(3000);
+/// A member whose connection closed is replaced after this: a tab that was closed does not come back, a connection
+/// that broke may.
+const CLOSED_AFTER: Millis = Millis(1000);
 /// A volunteer that refused, or whose seeding failed, is not asked again for this long.
 const ASK_AGAIN: Millis = Millis::secs(20);
 
@@ -121,7 +124,11 @@ impl Hosted {
             let gone = behind.contains(id) || !net.is_alive(cx, member.peer);
             match self.keeper.lost.get(id) {
                 None if gone => {
-                    self.keeper.lost.insert(*id, (cx.now, false));
+                    let head_start = match net.is_connected(cx, member.peer) {
+                        true => Millis(0),
+                        false => Millis(LOST_AFTER.0 - CLOSED_AFTER.0),
+                    };
+                    self.keeper.lost.insert(*id, (cx.now - head_start, false));
                 }
                 // One that said itself that it has no such group is not brought back by being connected.
                 Some((_, false)) if !gone => {
@@ -132,9 +139,12 @@ impl Hosted {
         }
     }
 
-    /// State holders that can be counted on, this node among them.
-    pub fn live_holders(&self, now: Time) -> usize {
-        self.voters_seen(now).iter().filter(|voter| voter.live && !voter.witness).count()
+    /// State holders that are there at this moment, this node among them.
+    pub fn live_holders(&self, cx: &Cx, net: &Net) -> usize {
+        let there = |(id, member): &(&u64, &Member)| {
+            !member.witness && net.is_alive(cx, member.peer) && !self.keeper.lost.contains_key(id)
+        };
+        self.group.members().iter().filter(there).count()
     }
 
     /// The live replica that lags least, besides this node.
