@@ -77,6 +77,8 @@ pub enum Outgoing<E> {
     Event(Event),
     /// Work for the sandbox; what it reports goes to [`Driver::handle_sandbox`].
     Sandbox(SandboxCommand),
+    /// A value to keep on disk for later runs, or (`None`) to forget.
+    Store(String, Option<Vec<u8>>),
     /// An event of the platform's own protocols.
     Platform(E),
     /// The node listens on this address now.
@@ -272,6 +274,7 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
                 }
             }
             Output::Sandbox(command) => return Some(Outgoing::Sandbox(command)),
+            Output::Store { key, value } => return Some(Outgoing::Store(key, value)),
             Output::Answer { request, result } => return Some(Outgoing::Answer(request, result)),
             Output::Event(event) => return Some(Outgoing::Event(event)),
         }

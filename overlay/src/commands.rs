@@ -111,6 +111,7 @@ impl Node {
                 }
                 Err(error) => self.answer(request, Err(error)),
             },
+            Command::Recall(stored) => self.recall(request, stored),
             Command::Leave => self.leave(request),
         }
     }
@@ -276,7 +277,8 @@ impl Node {
         let coming = self.targets.coming().map(|(_, package)| package);
         let own = self.publishing.keys().chain(self.pulls.keys()).chain(self.upgrading.keys());
         let own = own.chain(self.awaited.keys()).copied();
-        hosted.chain(running).chain(coming).chain(own).collect()
+        let recalled = self.recalled.values().map(crate::checkpoint::Recalled::package);
+        hosted.chain(running).chain(coming).chain(own).chain(recalled).collect()
     }
 
     pub(crate) fn answer_all(&mut self, requests: Vec<RequestId>, result: Result<Answer, Error>) {

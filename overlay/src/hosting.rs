@@ -4,6 +4,7 @@
 //! that holds no handover brings its group back to what it is at rest: one voter, itself, or the replicas that the
 //! manifest wants (`replicas`).
 
+use crate::checkpoint::Saved;
 use crate::cx::Cx;
 use crate::group::{Group, GuardError};
 use crate::handover::source::Source;
@@ -71,6 +72,8 @@ pub struct Hosted {
     pub wanted: usize,
     /// Who is missing, as the leader sees it.
     pub keeper: Keeper,
+    /// What is on disk.
+    pub saved: Saved,
     /// When the host record is to be signed anew.
     pub renew_at: Time,
     /// The manifest's memory limit.
@@ -131,6 +134,7 @@ impl Hosted {
             incoming: None,
             wanted: 1,
             keeper: Keeper::default(),
+            saved: Saved::default(),
             renew_at: cx.now,
             memory_mib: 0,
             storage_mib: 0,
@@ -439,6 +443,8 @@ impl Hosted {
             wanted: self.wanted as u32,
             replicas: self.live_holders(cx, net) as u32,
             lag: self.group.members().keys().map(|id| self.group.lag(*id)).max().unwrap_or(0),
+            unstored: self.instance.as_ref().and_then(|instance| self.saved.behind(instance.executed())),
+            lost_since: self.saved.back_from.map(|at| at.0),
         }
     }
 }

@@ -127,6 +127,13 @@ pub enum Output {
     Dht(DhtCommand),
     /// Ask the sandbox.
     Sandbox(SandboxCommand),
+    /// Keep a value on disk for later runs of this node, or forget it. What is kept goes to [`Command::Recall`].
+    Store {
+        /// Of at most 128 characters.
+        key: String,
+        /// `None` forgets.
+        value: Option<Vec<u8>>,
+    },
     /// The answer to a command.
     Answer {
         /// The command's id.
@@ -277,6 +284,8 @@ pub enum Command {
         /// As in `Open`.
         service: String,
     },
+    /// What [`Output::Store`] kept in earlier runs: services come back that nobody serves meanwhile. Answer: `Done`.
+    Recall(Vec<(String, Vec<u8>)>),
     /// Hand over what is served here, close sessions. Answer: `Done`, after at most 10 s.
     Leave,
 }
@@ -441,6 +450,11 @@ pub struct HostedInfo {
     pub replicas: u32,
     /// Log entries that the slowest member lacks, as the leader sees it.
     pub lag: u64,
+    /// Log entries that are executed here and not in this node's checkpoint; `None` before the first one, and for
+    /// replicas, which need none.
+    pub unstored: Option<u64>,
+    /// The service came back from a checkpoint of this time (ms since the Unix epoch): what happened since may be lost.
+    pub lost_since: Option<u64>,
 }
 
 /// A peer as others see it.
@@ -511,6 +525,13 @@ pub enum Event {
         step: String,
         /// Why it was aborted, or empty.
         reason: String,
+    },
+    /// A service came back from a checkpoint: what happened since may be lost.
+    Restored {
+        /// `name@publisher`.
+        service: String,
+        /// When the checkpoint was taken, in ms since the Unix epoch.
+        since: u64,
     },
     /// A session follows its service to another server.
     Moved(SessionInfo),

@@ -15,7 +15,7 @@
 //! | [`group`] | one Raft group per service, and the guard before it |
 //! | [`instance`] | committed entries into the sandbox, outcomes into replicated sessions; images |
 //! | [`session`] | both sides of a session |
-//! | `hosting`, `serving`, `offers`, `handover`, `replicas` | a service served here; who takes what; moving it; keeping its replicas |
+//! | `hosting`, `serving`, `offers`, `handover`, `replicas`, `checkpoint` | a service served here; who takes what; moving it; keeping its replicas; its state on disk |
 
 pub mod group;
 pub mod id;
@@ -30,6 +30,7 @@ pub mod time;
 pub mod transfer;
 pub mod wire;
 
+mod checkpoint;
 mod commands;
 mod consuming;
 mod cx;

@@ -42,6 +42,10 @@ pub(crate) enum Purpose {
         until: Time,
         find_until: Time,
     },
+    /// Who serves a service that may come back here.
+    Recall {
+        service: ServiceId,
+    },
     /// Its group is being changed.
     HandOver {
         service: ServiceId,
@@ -81,6 +85,7 @@ impl Node {
                 self.host(requests, service, until, find_until);
             }
             Some(Purpose::Publish { package }) => self.go_on_publishing(package),
+            Some(Purpose::Recall { service }) => self.on_recall_searched(service),
             Some(Purpose::HandOver { .. }) => {}
             Some(Purpose::Package { request, service }) => self.fetch_package(request, &service),
             Some(Purpose::Hosts { session }) => {

@@ -66,6 +66,8 @@ pub struct Node {
     pub(crate) upgrading: BTreeMap<PackageId, ServiceId>,
     /// Packages that the log of a service here needs.
     pub(crate) awaited: BTreeMap<PackageId, ServiceId>,
+    /// Services that may come back from checkpoints.
+    pub(crate) recalled: crate::checkpoint::RecalledServices,
     pub(crate) package_requests: Vec<crate::commands::PackageRequest>,
     pub(crate) pulls: BTreeMap<PackageId, (RequestId, ServiceId)>,
     pub(crate) policy: Option<VolunteerPolicy>,
@@ -112,6 +114,7 @@ impl Node {
             publishing: BTreeMap::new(),
             upgrading: BTreeMap::new(),
             awaited: BTreeMap::new(),
+            recalled: BTreeMap::new(),
             package_requests: Vec::new(),
             pulls: BTreeMap::new(),
             policy: None,
@@ -212,7 +215,7 @@ impl Node {
     }
 
     /// Others can reach it and a relay has greeted it, or it talks to tabs.
-    fn is_joined(&self) -> bool {
+    pub(crate) fn is_joined(&self) -> bool {
         let relay = self.role == Role::Relay || self.net.of_role(Role::Relay).next().is_some();
         (relay && !self.addresses.is_empty()) || self.net.of_role(Role::Tab).next().is_some()
     }

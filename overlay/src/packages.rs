@@ -106,6 +106,11 @@ impl Packages {
         self.store.insert(bytes, Sharing::Public, true).map_err(|full| full.to_string())
     }
 
+    /// The bytes of a public file that is here.
+    pub fn bytes(&self, blob: BlobId) -> Option<Vec<u8>> {
+        self.store.read(blob)
+    }
+
     /// Adds a state image that only `reader` may fetch.
     pub fn add_image(&mut self, bytes: &[u8], reader: PeerId) -> Result<BlobId, String> {
         let blob = self.store.insert(bytes, Sharing::Private, true).map_err(|full| full.to_string())?;

@@ -162,6 +162,8 @@ impl Node {
         for hosted in self.hosted.values_mut() {
             hosted.sweep(&mut self.cx, &mut self.net);
         }
+        self.keep_checkpoints();
+        self.seek_recalled();
         let used = self.used_packages();
         self.packages.release_unused(&mut self.cx, &used);
         self.dirty.extend(self.hosted.keys().copied());
@@ -272,6 +274,7 @@ impl Node {
             (true, Role::Tab, Role::Relay) => {
                 self.cx.event(Event::Status);
                 self.push_own(from);
+                self.seek_recalled();
             }
             _ => {}
         }

@@ -156,6 +156,7 @@ impl Node {
     pub(crate) fn on_prepared(&mut self, package: PackageId, result: Result<(), String>) {
         self.targets.on_prepared(&mut self.cx, &mut self.net, package, &result);
         self.on_awaited(package, &result, true);
+        self.on_recall_prepared(package, &result);
         if let Some(service) = self.upgrading.get(&package).copied() {
             let done = result.clone().and_then(|()| self.propose_upgrade(service, package));
             match done {
@@ -210,6 +211,7 @@ impl Node {
         let Some(publishing) = package.and_then(|package| self.publishing.remove(&package)) else { return };
         self.published.insert(service);
         self.renew_records();
+        self.keep_checkpoints();
         self.answer(publishing.request, Ok(Answer::Service(publishing.name)));
     }
 

@@ -66,6 +66,8 @@ impl Node {
                     self.on_serving(service);
                 }
                 Happened::Image(image) => {
+                    self.store_checkpoint(service, &image);
+                    let Some(hosted) = self.hosted.get_mut(&service) else { return };
                     let verdict =
                         hosted.on_handover_image(&mut self.cx, &mut self.net, &mut self.packages, &image);
                     self.on_verdict(service, verdict);
@@ -254,6 +256,7 @@ impl Node {
             instance.stop(&mut self.cx);
             self.instances.remove(&instance.id());
         }
+        self.forget_checkpoint(&hosted);
         if let Some((to, authority)) = to {
             self.moved.insert(service, Moved { to, authority, until: self.cx.now + FORWARD_FOR });
         }
@@ -327,6 +330,8 @@ impl Node {
             let message = Control::Handover { service, id: incoming.id, step };
             self.net.send(&mut self.cx, incoming.source, Lane::Control, &message);
         }
+        // What is on disk stays: a fault of this host's is no end of the service.
+        hosted.saved = Default::default();
         self.remove_hosted(service, None);
         if !self.fail_publish(service, &reason) {
             let message = format!("{name} stopped here: {reason}");

@@ -411,7 +411,7 @@ impl<P: Peer> World<P> {
             }
             Output::Dht(command) => self.dht(node, incarnation, command),
             Output::Sandbox(command) => self.sandbox(node, incarnation, command, points),
-            Output::Answer { .. } | Output::Event(_) => {}
+            Output::Answer { .. } | Output::Event(_) | Output::Store { .. } => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 import init, { RawPeer } from './peer/web_peer.js';
 import { Alarm } from './peer/alarm.js';
+import { Checkpoints } from './peer/checkpoints.js';
 import { identity } from './peer/identity.js';
 
 /** How long `join` waits for a relay, in ms. */
@@ -32,6 +33,7 @@ export class Peer extends EventTarget {
   #next = 1;
   #requests = new Map();
   #sessions = new Map();
+  #checkpoints;
   #online = () => this.#raw.online();
   #shown = () => this.#raw.ring();
 
@@ -49,6 +51,7 @@ export class Peer extends EventTarget {
       throw new TabfarmError('disconnected', 'no relay to join was found');
     }
     try {
+      await peer.#recall();
       await peer.#joined(timeoutMs);
     } catch (error) {
       peer.#close();
@@ -86,6 +89,9 @@ export class Peer extends EventTarget {
       this.#alarm.close();
       throw error;
     }
+    this.#checkpoints = new Checkpoints(key.stored ? this.#raw.id : undefined, (message) => {
+      this.#report({ code: 'overloaded', message });
+    });
     addEventListener('online', this.#online);
     addEventListener('pageshow', this.#shown);
   }
@@ -192,8 +198,15 @@ export class Peer extends EventTarget {
     this.#requests.clear();
     for (const session of this.#sessions.values()) session[ended]('the peer has left');
     this.#sessions.clear();
-    this.#identity.release();
+    // The next tab that holds this identity finds everything that was to be stored.
+    this.#checkpoints.close().finally(() => this.#identity.release());
     this.dispatchEvent(new CustomEvent('status', { detail: {} }));
+  }
+
+  /** Services that this peer served when its page ended come back. */
+  async #recall() {
+    const stored = await this.#checkpoints.load();
+    if (stored.length > 0) await this.#ask((id) => this.#raw.recall(id, stored));
   }
 
   #joined(timeoutMs) {
@@ -240,6 +253,7 @@ export class Peer extends EventTarget {
         request?.resolve(request.make(value));
       },
       failed: (id, code, message, candidates) => take(id)?.reject(new TabfarmError(code, message, candidates)),
+      store: (key, value) => this.#checkpoints.store(key, value),
       received: (id, lossy, body) => this.#sessions.get(id)?.[received](lossy ? 'datagram' : 'message', body),
       event: ({ type, ...detail }) => this.#event(type, detail),
     };

@@ -46,6 +46,9 @@ extern "C" {
     /// Something happened.
     #[wasm_bindgen(method, catch)]
     fn event(this: &Page, event: JsValue) -> Result<(), JsValue>;
+    /// Keep a value for later runs of this peer; `undefined` forgets it.
+    #[wasm_bindgen(method, catch)]
+    fn store(this: &Page, key: &str, value: JsValue) -> Result<(), JsValue>;
     /// A message (`lossy` false) or datagram for a session.
     #[wasm_bindgen(method, catch)]
     fn received(this: &Page, session: &str, lossy: bool, body: Uint8Array) -> Result<(), JsValue>;
@@ -266,6 +269,11 @@ impl RawPeer {
         self.command(request, Command::Drop { service });
     }
 
+    /// What `store` was given in earlier runs: an array of `[key, Uint8Array]`.
+    pub fn recall(&self, request: f64, stored: &Array) {
+        self.command(request, Command::Recall(values::assets(stored)));
+    }
+
     /// Hands over what is served here and closes sessions.
     pub fn leave(&self, request: f64) {
         self.command(request, Command::Leave);
@@ -329,6 +337,10 @@ impl Inner {
                 if let Some(sandbox) = sandbox {
                     sandbox.command(command);
                 }
+            }
+            Outgoing::Store(key, value) => {
+                let value = value.map(|value| Uint8Array::from(value.as_slice()));
+                let _ = self.page.store(&key, value.map_or(JsValue::UNDEFINED, JsValue::from));
             }
             Outgoing::Platform(_) | Outgoing::Listening(_) => {}
         }

@@ -40,6 +40,8 @@ struct Attached {
     /// Items up to here were sent over the present connection.
     sent: u64,
     absent_since: Option<Time>,
+    /// An input of it followed on what is executed.
+    continued: bool,
 }
 
 /// Sessions as their leader sees them.
@@ -56,6 +58,8 @@ pub struct Server {
     timer_retry: Option<Time>,
     /// Who may serve next.
     next: Vec<PeerId>,
+    /// The service came back from a checkpoint: consumers may have seen more of it than it knows itself.
+    state_lost: bool,
 }
 
 /// A leader's group and instance.
@@ -82,6 +86,7 @@ impl Server {
             timer_proposed: None,
             timer_retry: None,
             next: Vec::new(),
+            state_lost: false,
         }
     }
 
@@ -90,6 +95,14 @@ impl Server {
         let key = (from, frame.session);
         let session = parts.instance.machine().session(&key);
         let (executed, sent) = session.map_or((0, 0), |session| (session.executed, session.sent));
+        // A consumer that has seen what this state does not know cannot go on with it: its items would repeat numbers.
+        let fresh = self.attached.get(&key).is_none_or(|attached| !attached.continued);
+        let gap = matches!(&frame.body, ClientBody::Input { seq, .. } if executed > 0 && *seq > executed + 1);
+        if self.state_lost && fresh && (frame.ack > sent || gap) {
+            self.attached.remove(&key);
+            let reason = "the service lost what happened after its last checkpoint".to_owned();
+            return self.send(cx, parts, key, ServerBody::Gone { reason });
+        }
         // Nobody has items that were not sent.
         let ack = frame.ack.min(sent);
         if self.attached.len() >= 2 * crate::instance::machine::MAX_SESSIONS
@@ -108,11 +121,13 @@ impl Server {
             ack_proposed: 0,
             sent: ack,
             absent_since: None,
+            continued: false,
         });
         // Entries of an earlier leader may have been executed since: what they hold needs no proposal.
         attached.proposed = attached.proposed.max(executed);
         attached.acked = attached.acked.max(ack);
         attached.absent_since = None;
+        attached.continued |= matches!(frame.body, ClientBody::Input { .. });
         match frame.body {
             ClientBody::Input { seq, input } => self.input(cx, parts, key, seq, input),
             ClientBody::Resume => {
@@ -138,6 +153,11 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// The state is that of a checkpoint.
+    pub fn on_state_lost(&mut self) {
+        self.state_lost = true;
     }
 
     /// Keeps a frame until it is clear who serves.

@@ -136,8 +136,13 @@ impl ChunkStore {
     /// A blob's bytes.
     pub fn get(&mut self, blob: BlobId) -> Option<Vec<u8>> {
         let used_at = self.tick();
-        let found = self.blobs.get_mut(&blob)?;
-        found.used_at = used_at;
+        self.blobs.get_mut(&blob)?.used_at = used_at;
+        self.read(blob)
+    }
+
+    /// A blob's bytes, without counting as a use.
+    pub fn read(&self, blob: BlobId) -> Option<Vec<u8>> {
+        let found = self.blobs.get(&blob)?;
         let mut bytes = Vec::with_capacity(found.size as usize);
         for hash in &found.chunks {
             bytes.extend_from_slice(&self.chunks.get(hash)?.bytes);

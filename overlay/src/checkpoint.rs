@@ -1,0 +1,323 @@
+//! Checkpoints: what a host keeps on its own disk, and how a service comes back from there.
+//!
+//! A `single` or stateless service lives in the memory of one tab. Its host stores the state every few seconds, and the
+//! package once. A tab that was reloaded, or whose browser crashed, gives the kernel what it finds ([`Node::recall`]); once
+//! the node has joined and nobody else serves the service, it goes on in a new epoch (replication.md, Authority). Sessions
+//! whose consumers have seen more than the checkpoint holds are ended with a reason; the others go on.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::group::Group;
+use crate::hosting::Hosted;
+use crate::id::{PackageId, RequestId, ServiceId};
+use crate::instance::{Image, Instance};
+use crate::io::{Answer, Event, Output, Query};
+use crate::lookup::Purpose;
+use crate::manifest::StateKind;
+use crate::node::Node;
+use crate::registry::{self, Succession, Validated};
+use crate::time::{Millis, Time};
+use crate::wire;
+
+/// The shortest time between two checkpoints of a service; one MiB of packed state adds as much.
+const STORE_EVERY: Millis = Millis::secs(5);
+/// The longest.
+const STORE_EVERY_AT_MOST: Millis = Millis::secs(60);
+/// Services that one recall brings back.
+const MAX_RECALLED: usize = 64;
+
+/// What a host remembers of a service's checkpoints.
+#[derive(Debug, Default)]
+pub struct Saved {
+    /// Not before this time.
+    at: Time,
+    /// Index of the last entry that is stored.
+    index: Option<u64>,
+    /// The sandbox takes a snapshot for a checkpoint.
+    asked: bool,
+    /// When the checkpoint was taken that the service came back from.
+    pub back_from: Option<Time>,
+}
+
+impl Saved {
+    /// Entries up to `executed` that are not stored.
+    pub fn behind(&self, executed: u64) -> Option<u64> {
+        self.index.map(|index| executed.saturating_sub(index))
+    }
+}
+
+/// A stored state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    record: ByteBuf,
+    succession: Succession,
+    package: PackageId,
+    epoch: u64,
+    term: u64,
+    index: u64,
+    taken: Time,
+    image: ByteBuf,
+}
+
+/// A stored package.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Files {
+    manifest: ByteBuf,
+    signature: ByteBuf,
+    files: Vec<ByteBuf>,
+}
+
+/// A service that may come back.
+#[derive(Debug)]
+pub(crate) struct Recalled {
+    state: State,
+    name: String,
+    /// Its own publisher takes a service back, a volunteer only within its limits.
+    own: bool,
+    searching: bool,
+}
+
+impl Recalled {
+    /// The package that it runs.
+    pub(crate) fn package(&self) -> PackageId {
+        self.state.package
+    }
+}
+
+impl Node {
+    /// Now and then: states that changed are stored.
+    pub(crate) fn keep_checkpoints(&mut self) {
+        let now = self.cx.now;
+        for hosted in self.hosted.values_mut() {
+            let (Some(instance), None) = (&mut hosted.instance, &hosted.source) else { continue };
+            let news = hosted.saved.index.is_none_or(|index| index < instance.executed());
+            let due = news && hosted.saved.at <= now && !hosted.saved.asked;
+            if due && hosted.wanted == 1 && !hosted.record.is_empty() && hosted.group.serves() {
+                hosted.saved.asked = true;
+                instance.take_image(&mut self.cx);
+            }
+        }
+    }
+
+    /// A snapshot was taken; perhaps it was for a checkpoint.
+    pub(crate) fn store_checkpoint(&mut self, service: ServiceId, image: &Image) {
+        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.saved.asked) else { return };
+        hosted.saved.asked = false;
+        let Some(package) = hosted.package.filter(|_| hosted.is_serving() && hosted.source.is_none()) else {
+            return;
+        };
+        let (packed, _) = image.pack();
+        let mib = packed.len() as u64 >> 20;
+        hosted.saved.at = self.cx.now + Millis((STORE_EVERY.0 * (1 + mib)).min(STORE_EVERY_AT_MOST.0));
+        let first = hosted.saved.index.replace(image.index).is_none();
+        let state = State {
+            record: ByteBuf::from(hosted.record.clone()),
+            succession: hosted.succession.clone(),
+            package,
+            epoch: hosted.group.epoch(),
+            term: hosted.group.term(),
+            index: image.index,
+            taken: self.cx.now,
+            image: ByteBuf::from(packed),
+        };
+        if first {
+            self.store_package(package);
+        }
+        self.cx.put(Output::Store { key: state_key(service), value: Some(wire::encode(&state)) });
+    }
+
+    /// The newer package of a service is kept with its next checkpoint.
+    pub(crate) fn store_package(&mut self, package: PackageId) {
+        let Some(known) = self.packages.get(&package) else { return };
+        let blobs = std::iter::once(&known.package.module).chain(known.package.files.values());
+        let files: Option<Vec<ByteBuf>> =
+            blobs.map(|file| self.packages.bytes(file.hash).map(ByteBuf::from)).collect();
+        let (manifest, signature) = (known.json.clone(), known.signature.to_vec());
+        // UI assets that a volunteer never fetched: the service comes back without offering them.
+        let module =
+            || self.packages.bytes(known.package.module.hash).map(|bytes| vec![ByteBuf::from(bytes)]);
+        let Some(files) = files.or_else(module) else { return };
+        let (manifest, signature) = (ByteBuf::from(manifest), ByteBuf::from(signature));
+        let value = Some(wire::encode(&Files { manifest, signature, files }));
+        self.cx.put(Output::Store { key: package_key(package), value });
+    }
+
+    /// The service is served elsewhere, or dropped: what is stored of it is forgotten.
+    pub(crate) fn forget_checkpoint(&mut self, hosted: &Hosted) {
+        if hosted.saved.index.is_none() {
+            return;
+        }
+        self.cx.put(Output::Store { key: state_key(hosted.service), value: None });
+        let used = |package: &PackageId| self.hosted.values().any(|other| other.package == Some(*package));
+        if let Some(package) = hosted.package.filter(|package| !used(package)) {
+            self.cx.put(Output::Store { key: package_key(package), value: None });
+        }
+    }
+
+    /// What the driver found of an earlier run of this node: keys and values of [`Output::Store`].
+    pub(crate) fn recall(&mut self, request: RequestId, stored: Vec<(String, Vec<u8>)>) {
+        let (packages, states): (Vec<_>, Vec<_>) =
+            stored.into_iter().partition(|(key, _)| key.starts_with("package/"));
+        for (key, value) in packages {
+            if let Err(reason) = self.recall_package(&value) {
+                self.refuse_stored(key, &reason);
+            }
+        }
+        for (key, value) in states {
+            if let Err(reason) = self.recall_state(&value) {
+                self.refuse_stored(key, &reason);
+            }
+        }
+        self.cx.put(Output::Answer { request, result: Ok(Answer::Done) });
+        self.seek_recalled();
+    }
+
+    /// Once this node has joined: who serves the services that may come back here?
+    pub(crate) fn seek_recalled(&mut self) {
+        if !self.is_joined() {
+            return;
+        }
+        let idle: Vec<(ServiceId, String, PackageId, bool)> = self
+            .recalled
+            .iter()
+            .filter(|(_, recalled)| !recalled.searching)
+            .map(|(service, recalled)| {
+                (*service, recalled.name.clone(), recalled.state.package, recalled.own)
+            })
+            .collect();
+        for (service, name, package, own) in idle {
+            // A volunteer that does not volunteer yet takes nothing back yet.
+            if !own && self.policy.is_none() || self.check_fit(package, own).is_err() {
+                continue;
+            }
+            if let Some(recalled) = self.recalled.get_mut(&service) {
+                recalled.searching = true;
+            }
+            let query = Query { name: Some(name), ..Query::default() };
+            let search = self.directory.search(&mut self.cx, &mut self.net, query, Some(service));
+            self.searches.insert(search, Purpose::Recall { service });
+        }
+    }
+
+    /// The search of [`Node::seek_recalled`] ended.
+    pub(crate) fn on_recall_searched(&mut self, service: ServiceId) {
+        let Some(recalled) = self.recalled.get(&service) else { return };
+        let (package, record) = (recalled.state.package, recalled.state.record.clone());
+        let others = self.known_hosts(service).into_iter().any(|host| host != self.cx.me);
+        let stateless = StateKind::None
+            == self.packages.get(&package).map_or(StateKind::Single, |known| known.package.manifest.state);
+        if self.hosted.contains_key(&service) || others && !stateless {
+            self.recalled.remove(&service);
+            self.cx.put(Output::Store { key: state_key(service), value: None });
+            return;
+        }
+        self.directory.learn(&self.cx, &mut self.net, &record);
+        self.packages.prepare(&mut self.cx, &mut self.net, package, &[]);
+    }
+
+    /// A package is prepared, or cannot be: a service may wait for it.
+    pub(crate) fn on_recall_prepared(&mut self, package: PackageId, result: &Result<(), String>) {
+        let waits = |recalled: &Recalled| recalled.searching && recalled.state.package == package;
+        let services: Vec<ServiceId> =
+            self.recalled.iter().filter(|(_, recalled)| waits(recalled)).map(|(id, _)| *id).collect();
+        for service in services {
+            let Some(recalled) = self.recalled.remove(&service) else { continue };
+            let back = result.clone().and_then(|()| self.bring_back(service, recalled));
+            if let Err(reason) = back {
+                self.refuse_stored(state_key(service), &reason);
+            }
+        }
+    }
+
+    fn recall_package(&mut self, value: &[u8]) -> Result<(), String> {
+        let files: Files = wire::decode_unbounded(value).map_err(|error| error.to_string())?;
+        self.packages.learn(&mut self.cx, &files.manifest, &files.signature)?;
+        for file in files.files {
+            self.packages.add_file(&file)?;
+        }
+        Ok(())
+    }
+
+    fn recall_state(&mut self, value: &[u8]) -> Result<(), String> {
+        let state: State = wire::decode_unbounded(value).map_err(|error| error.to_string())?;
+        let record = Validated::decode(&state.record).map_err(|error| error.to_string())?;
+        let service = record.service();
+        let valid = registry::validate(registry::service_key(service), &state.record, self.cx.now);
+        let Ok(Validated::Service(record)) = valid else {
+            return Err("the service's record has expired".to_owned());
+        };
+        if !record.hosts_permit(&self.cx.me) || state.succession.holder() != self.cx.me {
+            return Err("this node may not host the service".to_owned());
+        }
+        let known = self.packages.get(&state.package).ok_or("its package is not stored")?;
+        if known.package.service() != service {
+            return Err("its package is that of another service".to_owned());
+        }
+        if self.recalled.len() >= MAX_RECALLED {
+            return Err("too many services are stored".to_owned());
+        }
+        let (name, own) = (record.name.clone(), record.publisher == self.cx.me);
+        self.recalled.insert(service, Recalled { state, name, own, searching: false });
+        Ok(())
+    }
+
+    fn bring_back(&mut self, service: ServiceId, recalled: Recalled) -> Result<(), String> {
+        let Recalled { state, own, .. } = recalled;
+        if self.hosted.contains_key(&service) {
+            return Ok(());
+        }
+        let known = self.packages.get(&state.package).ok_or("its package is not known")?;
+        let (name, requires) = (known.package.full_name(), known.package.manifest.requires.clone());
+        let mib = |mib: u32| u64::from(mib) << 20;
+        let (memory, storage) = (mib(requires.memory_mib), mib(requires.storage_mib));
+        let image =
+            Image::unpack(&state.image, state.index, memory, storage).map_err(|error| error.to_string())?;
+        let highest = self.directory.index().hosts(service, self.cx.now).first().map_or(0, |host| host.epoch);
+        let epoch = state.epoch.max(highest) + 1;
+        // Its own publisher begins a new chain of hosts; others prove themselves by the chain that they have.
+        let (record, succession) = match own {
+            true => (self.sign_record(state.package)?, Succession::of(self.cx.me)),
+            false => (state.record.into_vec(), state.succession),
+        };
+        self.directory.learn(&self.cx, &mut self.net, &record);
+        let id = self.new_instance(service);
+        let instance = Instance::new(&mut self.cx, id, state.package, state.index, Some(image));
+        let group = Group::found(&mut self.cx, epoch, state.index, state.term);
+        let mut hosted = Hosted::new(&self.cx, service, name, group, Some(instance));
+        hosted.record = record;
+        hosted.succession = succession;
+        hosted.package = Some(state.package);
+        hosted.memory_mib = requires.memory_mib;
+        hosted.storage_mib = requires.storage_mib;
+        hosted.saved.index = Some(state.index);
+        hosted.saved.back_from = Some(state.taken);
+        hosted.server.on_state_lost();
+        if own {
+            self.published.insert(service);
+        }
+        let service_name = hosted.name.clone();
+        self.insert_hosted(hosted);
+        self.cx.event(Event::Restored { service: service_name, since: state.taken.0 });
+        Ok(())
+    }
+
+    fn refuse_stored(&mut self, key: String, reason: &str) {
+        let message = format!("what was stored of a service cannot be used: {reason}");
+        self.cx.event(Event::Error { code: "refused".to_owned(), message });
+        self.cx.put(Output::Store { key, value: None });
+    }
+}
+
+/// Services that may come back.
+pub(crate) type RecalledServices = BTreeMap<ServiceId, Recalled>;
+
+fn state_key(service: ServiceId) -> String {
+    format!("state/{service}")
+}
+
+fn package_key(package: PackageId) -> String {
+    format!("package/{package}")
+}
