@@ -98,6 +98,16 @@ export interface HostedService {
   /** Target and step of a handover under way. */
   handover: [string, string] | null;
   memoryMib: number;
+  /** State holders that the manifest wants: 1, 3 or 5. */
+  wanted: number;
+  /** State holders that the leader can count on, itself among them. */
+  replicas: number;
+  /** Log entries that the slowest member lacks. */
+  lag: number;
+  /** What is executed and not yet on this tab's disk, in log entries; null before the first checkpoint. */
+  unstored: number | null;
+  /** The service came back from a checkpoint of this time (ms since 1970): what happened since then may be lost. */
+  lostSince: number | null;
 }
 
 export interface SessionInfo {
