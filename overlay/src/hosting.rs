@@ -16,7 +16,7 @@ use crate::registry::Succession;
 use crate::replicas::Keeper;
 use crate::session::server::{post, Parts, Server};
 use crate::time::{Millis, Time};
-use crate::wire::{ClientFrame, Control, GroupFrame, ServerBody, Step};
+use crate::wire::{ClientBody, ClientFrame, Control, GroupFrame, ServerBody, SessionFrame, Step};
 
 /// A group that this node takes part in as a target, until it leads alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,8 @@ pub struct Hosted {
     traps: u64,
     /// Peers that were members; they are released when this node serves alone.
     pub former: std::collections::BTreeSet<PeerId>,
+    /// Who served before this node, and until when it may pass on late datagrams.
+    pub before: Option<(PeerId, Time)>,
     /// Messages that the guard refused.
     pub refused: u64,
     /// How often others asked for it.
@@ -147,6 +149,7 @@ impl Hosted {
             gas: 0,
             traps: 0,
             former: std::collections::BTreeSet::new(),
+            before: None,
             refused: 0,
             pulled: Pulled::default(),
         }
@@ -190,6 +193,12 @@ impl Hosted {
         self.serve_from = None;
     }
 
+    /// May that peer pass on datagrams of consumers: a member, or who served until a moment ago.
+    pub fn takes_late_from(&self, now: Time, peer: PeerId) -> bool {
+        self.before.is_some_and(|(before, until)| before == peer && now < until)
+            || self.group.members().values().any(|member| member.peer == peer && !member.witness)
+    }
+
     /// A raft message.
     pub fn handle_group(&mut self, from: PeerId, frame: &GroupFrame) -> Result<(), GuardError> {
         if frame.epoch != self.group.epoch() {
@@ -210,6 +219,11 @@ impl Hosted {
         let Some(instance) = self.instance.as_mut().filter(|_| leads) else {
             let leader = self.group.leader().filter(|member| !member.witness && member.peer != cx.me);
             if let Some(leader) = leader {
+                if matches!(frame.body, ClientBody::Datagram { .. }) {
+                    let late = SessionFrame::Late { consumer: from, frame };
+                    net.send(cx, leader.peer, Lane::Session, &late);
+                    return;
+                }
                 let authority = (self.group.epoch(), self.group.term());
                 let body = ServerBody::Moved { to: Some(leader.peer) };
                 post(cx, net, self.service, (from, frame.session), authority, 0, body);

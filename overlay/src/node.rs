@@ -34,6 +34,8 @@ pub(crate) struct Moved {
     pub to: PeerId,
     pub authority: (u64, u64),
     pub until: Time,
+    /// Until when late datagrams are passed on.
+    pub late_until: Time,
 }
 
 /// A `leave` command under way.
@@ -234,6 +236,7 @@ impl Node {
             Lane::Session => match wire::decode::<SessionFrame>(frame) {
                 Ok(SessionFrame::Client(frame)) => self.on_client_frame(from, frame),
                 Ok(SessionFrame::Server(frame)) => self.on_server_frame(from, frame),
+                Ok(SessionFrame::Late { consumer, frame }) => self.on_late_frame(from, consumer, frame),
                 Err(_) => self.on_bad_frame(from, lane),
             },
             Lane::Group => match wire::decode::<GroupFrame>(frame) {

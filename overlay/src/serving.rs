@@ -13,12 +13,14 @@ use crate::node::{Moved, Node};
 use crate::session::server::post;
 use crate::session::NOT_PERMITTED;
 use crate::time::Millis;
-use crate::wire::{ClientFrame, Control, ServerBody, ServerFrame, Step};
+use crate::wire::{ClientBody, ClientFrame, Control, ServerBody, ServerFrame, SessionFrame, Step};
 
 /// Gas that one core executes in a second, roughly (guess, from the instrumenter's measurements).
 pub(crate) const GAS_PER_CORE: u64 = 1_000_000_000;
 /// How long a former host tells stragglers where the service went (replication.md, Handover 4).
 const FORWARD_FOR: Millis = Millis::secs(30);
+/// How long a former host passes on late datagrams.
+const LATE_FOR: Millis = Millis::secs(2);
 /// A member that hears of no leader for this long is not wanted any more, or alone: it gives up.
 const LEADERLESS: Millis = Millis::secs(60);
 /// The same for a replica that holds state.
@@ -39,12 +41,29 @@ impl Node {
             self.dirty.insert(service);
             return;
         }
+        if let (Some(moved), ClientBody::Datagram { .. }) = (self.moved.get(&service), &frame.body) {
+            if self.cx.now < moved.late_until {
+                let late = SessionFrame::Late { consumer: from, frame };
+                self.net.send(&mut self.cx, moved.to, Lane::Session, &late);
+                return;
+            }
+        }
         let (to, authority) = match self.moved.get(&service) {
             Some(moved) => (Some(moved.to), moved.authority),
             None => (None, (0, 0)),
         };
         let body = ServerBody::Moved { to };
         post(&mut self.cx, &mut self.net, service, (from, frame.session), authority, 0, body);
+    }
+
+    /// A datagram that its consumer sent to who served before (replication.md, Handover 4).
+    pub(crate) fn on_late_frame(&mut self, from: PeerId, consumer: PeerId, frame: ClientFrame) {
+        let now = self.cx.now;
+        let Some(hosted) = self.hosted.get(&frame.service) else { return };
+        let is_datagram = matches!(frame.body, ClientBody::Datagram { .. });
+        if is_datagram && hosted.is_serving() && hosted.takes_late_from(now, from) {
+            self.on_client_frame(consumer, frame);
+        }
     }
 
     pub(crate) fn on_server_frame(&mut self, from: PeerId, frame: ServerFrame) {
@@ -258,7 +277,8 @@ impl Node {
         }
         self.forget_checkpoint(&hosted);
         if let Some((to, authority)) = to {
-            self.moved.insert(service, Moved { to, authority, until: self.cx.now + FORWARD_FOR });
+            let (until, late_until) = (self.cx.now + FORWARD_FOR, self.cx.now + LATE_FOR);
+            self.moved.insert(service, Moved { to, authority, until, late_until });
         }
         self.cx.event(Event::Hosting { service: hosted.name });
         self.cx.signal(crate::cx::Signal::HelloChanged);
@@ -297,6 +317,8 @@ impl Node {
             return;
         }
         hosted.former.extend(hosted.incoming.map(|incoming| incoming.source));
+        let before = hosted.incoming.map(|incoming| (incoming.source, self.cx.now + LATE_FOR));
+        hosted.before = before.or(hosted.before);
         let members: BTreeSet<PeerId> = hosted.group.members().values().map(|member| member.peer).collect();
         let gone = hosted.former.difference(&members).copied().collect::<Vec<_>>();
         hosted.former = members;

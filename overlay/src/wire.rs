@@ -277,6 +277,13 @@ pub enum SessionFrame {
     Client(ClientFrame),
     /// From a server.
     Server(ServerFrame),
+    /// From a server that does not serve any more to the one that does: a late datagram of a consumer.
+    Late {
+        /// The consumer.
+        consumer: PeerId,
+        /// Its frame.
+        frame: ClientFrame,
+    },
 }
 
 /// Consumer → server.
@@ -316,7 +323,12 @@ pub enum ClientBody {
         body: ByteBuf,
     },
     /// Forward to the session's rooms.
-    Datagram(ByteBuf),
+    Datagram {
+        /// Counts up in the session.
+        seq: u32,
+        /// At most 1,200 bytes.
+        body: ByteBuf,
+    },
 }
 
 /// An ordered input of a session, as it is logged.
@@ -400,7 +412,14 @@ pub enum ServerBody {
         reason: String,
     },
     /// A datagram of a room.
-    Datagram(ByteBuf),
+    Datagram {
+        /// The sender: the handle of its session.
+        from: u32,
+        /// Of the sender.
+        seq: u32,
+        /// The datagram.
+        body: ByteBuf,
+    },
 }
 
 /// An item of a session's outbox, part of the replicated state.

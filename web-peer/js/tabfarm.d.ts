@@ -161,6 +161,8 @@ interface PeerEvents {
   /** A session of this peer follows its service to another server. */
   moved: CustomEvent<SessionInfo>;
   handover: CustomEvent<{ service: ServiceId; from: string; to: string; step: string; reason: string }>;
+  /** A service came back from a checkpoint of that time (ms since 1970): what happened since then may be lost. */
+  restored: CustomEvent<{ service: ServiceId; since: number }>;
   log: CustomEvent<{ service: ServiceId; level: number; text: string }>;
   error: CustomEvent<{ code: ErrorCode; message: string }>;
 }

@@ -9,6 +9,7 @@ use serde_bytes::ByteBuf;
 
 use crate::id::{PeerId, RequestId, ServiceId, SessionId};
 use crate::io::{Answer, Error, Event};
+use crate::session::window::Windows;
 use crate::session::NOT_PERMITTED;
 use crate::time::{Millis, Time};
 use crate::wire::{CallResult, ClientBody, OutItem, ServerBody, ServerFrame, SessionInput};
@@ -95,6 +96,10 @@ pub struct ClientSession {
     calls: BTreeMap<u64, (RequestId, Time)>,
     queries: BTreeMap<u64, PendingQuery>,
     next_query: u64,
+    /// Number of the last datagram sent.
+    datagrams: u32,
+    /// Datagrams received.
+    windows: Windows,
 }
 
 impl ClientSession {
@@ -135,6 +140,8 @@ impl ClientSession {
             calls: BTreeMap::new(),
             queries: BTreeMap::new(),
             next_query: 0,
+            datagrams: 0,
+            windows: Windows::default(),
         };
         session.push(SessionInput::Open, out);
         session
@@ -218,7 +225,9 @@ impl ClientSession {
     /// A lossy message to the session's rooms.
     pub fn datagram(&mut self, body: Vec<u8>, out: &mut Vec<Action>) {
         if self.phase == Phase::Open {
-            out.push(Action::Send(self.server, ClientBody::Datagram(ByteBuf::from(body))));
+            self.datagrams = self.datagrams.wrapping_add(1).max(1);
+            let body = ClientBody::Datagram { seq: self.datagrams, body: ByteBuf::from(body) };
+            out.push(Action::Send(self.server, body));
         }
     }
 
@@ -270,7 +279,10 @@ impl ClientSession {
                     out.push(Action::Answer(query.request, reply(result)));
                 }
             }
-            ServerBody::Datagram(body) => {
+            ServerBody::Datagram { from, seq, body } => {
+                if !self.windows.admit(from, seq) {
+                    return;
+                }
                 let event = Event::Datagram { session: self.id.to_string(), body: body.into_vec() };
                 out.push(Action::Event(event));
             }

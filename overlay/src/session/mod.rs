@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod server;
+mod window;
 
 /// Why a server refuses a consumer that the manifest's `access` does not name; a client tells it from other refusals.
 pub(crate) const NOT_PERMITTED: &str = "the service does not permit this consumer";

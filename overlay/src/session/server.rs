@@ -24,6 +24,8 @@ const MAX_READS: usize = 256;
 /// Committed entries that wait for the module; further inputs are dropped, and the consumers resend.
 const MAX_BACKLOG: usize = 8192;
 const MAX_BACKLOG_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of a datagram.
+pub const MAX_DATAGRAM: usize = 1200;
 /// Unlogged acknowledgements after which one is logged on its own.
 const LOG_ACK_EVERY: u64 = 32;
 /// A session whose consumer is not connected for this long expires.
@@ -145,11 +147,11 @@ impl Server {
                 let job = QueryJob { key, id, method, body: body.into_vec() };
                 self.query(cx, parts, job);
             }
-            ClientBody::Datagram(body) => {
-                if body.len() <= 1200 {
-                    for other in parts.instance.machine().roommates(&key) {
-                        self.send(cx, parts, other, ServerBody::Datagram(body.clone()));
-                    }
+            ClientBody::Datagram { seq, body } => {
+                let handle = parts.instance.machine().session(&key).map(|session| session.handle);
+                let Some(from) = handle.filter(|_| body.len() <= MAX_DATAGRAM) else { return };
+                for other in parts.instance.machine().roommates(&key) {
+                    self.send(cx, parts, other, ServerBody::Datagram { from, seq, body: body.clone() });
                 }
             }
         }
@@ -165,7 +167,7 @@ impl Server {
         let size = match &frame.body {
             ClientBody::Input { input, .. } => input.size(),
             ClientBody::Query { method, body, .. } => method.len() + body.len(),
-            ClientBody::Datagram(body) => body.len(),
+            ClientBody::Datagram { body, .. } => body.len(),
             ClientBody::Resume | ClientBody::Ack => 0,
         };
         if self.held.len() < MAX_HELD && self.held_bytes + size <= MAX_HELD_BYTES {
