@@ -6,15 +6,13 @@ import { test } from "node:test";
 import { joinPage, publish, soon } from "../lib/peer.mjs";
 import { inWorld } from "../lib/world.mjs";
 
-const hosted = (service) => peer.status().hosting.find((each) => each.service === service);
-
 /** All that the page's service has done is on its disk. */
 const stored = (page, service) =>
-  soon(page, ([service, hosted]) => eval(`(${hosted})`)(service)?.unstored === 0, [service, String(hosted)]);
+  soon(page, (service) => peer.status().hosting.find((each) => each.service === service)?.unstored === 0, service);
 
 /** The page serves the service, which came back from a checkpoint. */
 const back = (page, service) =>
-  soon(page, ([service, hosted]) => eval(`(${hosted})`)(service)?.lostSince > 0, [service, String(hosted)]);
+  soon(page, (service) => peer.status().hosting.find((each) => each.service === service)?.lostSince > 0, service);
 
 const open = (page, service) =>
   page.evaluate(async (service) => {
