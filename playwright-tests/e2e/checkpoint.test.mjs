@@ -17,8 +17,8 @@ const back = (page, service) =>
 const open = (page, service) =>
   page.evaluate(async (service) => {
     window.session = await peer.open(service);
-    window.closed = "";
-    session.addEventListener("close", ({ detail }) => (window.closed = detail.reason));
+    window.ended = "";
+    session.addEventListener("close", ({ detail }) => (window.ended = detail.reason));
   }, service);
 
 const add = (page, times) =>
@@ -43,7 +43,7 @@ test("a publisher's tab is reloaded: its service is back, with its state, and se
     assert.equal(host.id, id);
     await back(host, service);
     assert.equal(await add(caller, 1), 6, "the session went on where it was");
-    assert.equal(await caller.evaluate(() => closed), "");
+    assert.equal(await caller.evaluate(() => ended), "");
   }));
 
 test("a tab dies with calls that no checkpoint holds: their session ends in words, the service is back without them", () =>
@@ -68,7 +68,7 @@ test("a tab dies with calls that no checkpoint holds: their session ends in word
       assert.equal(count, 9, "a checkpoint was taken in the last moment");
     } else {
       assert.match(outcome, /^(unknown-outcome|disconnected)$/);
-      assert.match(await caller.evaluate(() => closed), /last checkpoint/);
+      assert.match(await caller.evaluate(() => ended), /last checkpoint/);
       assert.equal(count, 5);
     }
   }));
