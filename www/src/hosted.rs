@@ -9,7 +9,7 @@ use crate::hooks::Dispatch;
 use crate::model::{Hosted, PeerInfo, Report};
 use crate::parts::PeerChip;
 use crate::state::Action;
-use crate::words::{count, explain, plural, service_name, short};
+use crate::words::{clock, count, explain, plural, service_name, short};
 
 #[derive(Properties, PartialEq)]
 pub struct Props {
@@ -43,8 +43,18 @@ pub fn HostedItem(props: &Props) -> Html {
                 <div title="Calls, messages and timers that it handled here"><dt>{ "Events" }</dt><dd data-testid="hosted-events">{ count(hosted.events) }</dd></div>
                 <div title="Steps that it computed here"><dt>{ "Gas" }</dt><dd>{ count(hosted.gas) }</dd></div>
                 <div title="Events that it could not finish; its state was put back each time"><dt>{ "Failures" }</dt><dd class={classes!((hosted.traps > 0).then_some("bad"))}>{ count(hosted.traps) }</dd></div>
+                if hosted.wanted > 1 && hosted.role == "leader" {
+                    <div title="Tabs that hold the state, and how many the service wants"><dt>{ "Copies" }</dt><dd data-testid="hosted-replicas">{ format!("{} of {}", hosted.replicas, hosted.wanted) }</dd></div>
+                    <div title="Steps that the slowest of them still has to hear of"><dt>{ "Lag" }</dt><dd>{ count(hosted.lag) }</dd></div>
+                }
                 <div><dt>{ "Memory limit" }</dt><dd>{ format!("{} MiB", hosted.memory_mib) }</dd></div>
             </dl>
+            if let Some(since) = hosted.lost_since {
+                <p class="banner" data-testid="state-lost">{ format!("It came back with its state of {}. What happened after that, in this tab, may be lost.", clock(since)) }</p>
+            }
+            if hosted.wanted > 1 && hosted.role == "leader" && hosted.replicas < hosted.wanted {
+                <p class="banner" data-testid="replicas-missing">{ missing(hosted.replicas, hosted.wanted) }</p>
+            }
             if hosted.members.len() > 1 {
                 <p class="peers small"><span class="faint">{ "Members" }</span>
                     { for hosted.members.iter().map(|id| html! { <PeerChip id={id.clone()} name={name_of(id)} me={*id == me} /> }) }</p>
@@ -52,6 +62,14 @@ pub fn HostedItem(props: &Props) -> Html {
             <Move hosted={hosted.clone()} targets={props.targets.clone()} peer={props.peer.clone()} dispatch={props.dispatch.clone()} />
         </li>
     }
+}
+
+/// Fewer copies than the service wants.
+fn missing(replicas: u64, wanted: u64) -> String {
+    if replicas <= 1 {
+        return format!("This tab holds the only copy of its state, of {wanted} wanted: if it closes, the service is gone. Let other tabs volunteer.");
+    }
+    format!("{replicas} of {wanted} copies of its state. A volunteer that fits is asked by itself.")
 }
 
 fn role_word(role: &str) -> &str {

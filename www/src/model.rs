@@ -61,6 +61,13 @@ pub struct Hosted {
     /// Target and step of a handover under way.
     pub handover: Option<(String, String)>,
     pub memory_mib: u64,
+    /// Copies of the state that its manifest wants, and that there are.
+    pub wanted: u64,
+    pub replicas: u64,
+    /// Log entries that the slowest member lacks.
+    pub lag: u64,
+    /// Came back from a checkpoint of this time, in ms since 1970.
+    pub lost_since: Option<f64>,
 }
 
 /// A service as the catalogue shows it.
@@ -161,6 +168,10 @@ impl Hosted {
                 (pair.get(0).as_string().unwrap_or_default(), pair.get(1).as_string().unwrap_or_default())
             }),
             memory_mib: count(value, "memoryMib"),
+            wanted: count(value, "wanted"),
+            replicas: count(value, "replicas"),
+            lag: count(value, "lag"),
+            lost_since: field(value, "lostSince").as_f64(),
         }
     }
 }
