@@ -22,8 +22,10 @@ use crate::registry::{self, Succession, Validated};
 use crate::time::{Millis, Time};
 use crate::wire;
 
+/// After the first event that no checkpoint holds, one is taken within this time.
+const STORE_WITHIN: Millis = Millis::secs(1);
 /// The shortest time between two checkpoints of a service; one MiB of packed state adds as much.
-const STORE_EVERY: Millis = Millis::secs(5);
+const STORE_EVERY: Millis = Millis::secs(2);
 /// The longest.
 const STORE_EVERY_AT_MOST: Millis = Millis::secs(60);
 /// Services that one recall brings back.
@@ -34,6 +36,8 @@ const MAX_RECALLED: usize = 64;
 pub struct Saved {
     /// Not before this time.
     at: Time,
+    /// When the next one is taken; `None` while there is nothing new.
+    due: Option<Time>,
     /// Index of the last entry that is stored.
     index: Option<u64>,
     /// The sandbox takes a snapshot for a checkpoint.
@@ -80,6 +84,23 @@ pub(crate) struct Recalled {
     searching: bool,
 }
 
+impl Hosted {
+    /// Something was executed: is there anything that no checkpoint holds?
+    pub fn note_unstored(&mut self, now: Time) {
+        let Some(instance) = self.instance.as_ref().filter(|_| self.wanted == 1) else { return };
+        let news = self.saved.index.is_none_or(|index| index < instance.executed());
+        if news && self.saved.due.is_none() && !self.saved.asked {
+            self.saved.due = Some(self.saved.at.max(now + STORE_WITHIN));
+        }
+    }
+
+    /// When the next checkpoint is taken: not during a handover, not of a witness or a member that does not serve.
+    pub fn checkpoint_at(&self) -> Option<Time> {
+        let serves = self.source.is_none() && !self.record.is_empty() && self.is_serving();
+        self.saved.due.filter(|_| serves && !self.saved.asked)
+    }
+}
+
 impl Recalled {
     /// The package that it runs.
     pub(crate) fn package(&self) -> PackageId {
@@ -88,17 +109,24 @@ impl Recalled {
 }
 
 impl Node {
-    /// Now and then: states that changed are stored.
+    /// States that changed are stored when it is time.
     pub(crate) fn keep_checkpoints(&mut self) {
         let now = self.cx.now;
-        for hosted in self.hosted.values_mut() {
-            let (Some(instance), None) = (&mut hosted.instance, &hosted.source) else { continue };
-            let news = hosted.saved.index.is_none_or(|index| index < instance.executed());
-            let due = news && hosted.saved.at <= now && !hosted.saved.asked;
-            if due && hosted.wanted == 1 && !hosted.record.is_empty() && hosted.group.serves() {
-                hosted.saved.asked = true;
+        for hosted in
+            self.hosted.values_mut().filter(|hosted| hosted.checkpoint_at().is_some_and(|at| at <= now))
+        {
+            if let Some(instance) = &mut hosted.instance {
+                (hosted.saved.asked, hosted.saved.due) = (true, None);
                 instance.take_image(&mut self.cx);
             }
+        }
+    }
+
+    /// A service that was published just now is stored at once.
+    pub(crate) fn store_soon(&mut self, service: ServiceId) {
+        if let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.wanted == 1) {
+            hosted.saved.due = Some(self.cx.now);
+            self.keep_checkpoints();
         }
     }
 

@@ -269,6 +269,7 @@ impl Hosted {
         self.settle(cx);
         self.tell_warm(cx, net);
         self.trim();
+        self.note_unstored(cx.now);
         happened
     }
 

@@ -178,7 +178,8 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Time> {
         let hosted = self.hosted.values().flat_map(|hosted| {
             let source = hosted.source.as_ref().map(|source| source.timeout());
-            hosted.timeout().into_iter().chain(source).chain(hosted.keeper.at)
+            let others = [source, hosted.keeper.at, hosted.checkpoint_at()];
+            hosted.timeout().into_iter().chain(others.into_iter().flatten())
         });
         let sessions = self.sessions.values().filter_map(ClientSession::timeout);
         let others = [
@@ -331,6 +332,7 @@ impl Node {
         self.targets.handle_timeout(now);
         self.fail_late_commands();
         self.keep_replicas();
+        self.keep_checkpoints();
         self.listen();
         if self.housekeeping_at <= now {
             self.housekeeping_at = now + HOUSEKEEPING;

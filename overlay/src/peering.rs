@@ -162,7 +162,6 @@ impl Node {
         for hosted in self.hosted.values_mut() {
             hosted.sweep(&mut self.cx, &mut self.net);
         }
-        self.keep_checkpoints();
         self.seek_recalled();
         let used = self.used_packages();
         self.packages.release_unused(&mut self.cx, &used);

@@ -211,7 +211,7 @@ impl Node {
         let Some(publishing) = package.and_then(|package| self.publishing.remove(&package)) else { return };
         self.published.insert(service);
         self.renew_records();
-        self.keep_checkpoints();
+        self.store_soon(service);
         self.answer(publishing.request, Ok(Answer::Service(publishing.name)));
     }
 
