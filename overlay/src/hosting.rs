@@ -219,9 +219,7 @@ impl Hosted {
         let Some(instance) = self.instance.as_mut().filter(|_| leads) else {
             let leader = self.group.leader().filter(|member| !member.witness && member.peer != cx.me);
             if let Some(leader) = leader {
-                if matches!(frame.body, ClientBody::Datagram { .. }) {
-                    let late = SessionFrame::Late { consumer: from, frame };
-                    net.send(cx, leader.peer, Lane::Session, &late);
+                if pass_on(cx, net, leader.peer, from, &frame) {
                     return;
                 }
                 let authority = (self.group.epoch(), self.group.term());
@@ -328,7 +326,10 @@ impl Hosted {
                 let led_before = self.told.is_some();
                 self.told = Some((term, leader.peer));
                 if led_before {
-                    self.server.take_held();
+                    // Inputs are sent again by their consumers; datagrams are not.
+                    for (consumer, frame) in self.server.take_held() {
+                        pass_on(cx, net, leader.peer, consumer, &frame);
+                    }
                     self.announce(cx, net, leader.peer);
                     happened.push(Happened::Led(leader.peer));
                 }
@@ -462,6 +463,15 @@ impl Hosted {
             lost_since: self.saved.back_from.map(|at| at.0),
         }
     }
+}
+
+/// Passes a late datagram on to who leads now; false for any other frame.
+pub fn pass_on(cx: &mut Cx, net: &mut Net, leader: PeerId, consumer: PeerId, frame: &ClientFrame) -> bool {
+    let is_datagram = matches!(frame.body, ClientBody::Datagram { .. });
+    if is_datagram {
+        net.send(cx, leader, Lane::Session, &SessionFrame::Late { consumer, frame: frame.clone() });
+    }
+    is_datagram
 }
 
 /// A sealed log takes nothing more: what this node executed after the image, the target would execute again.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::group::Group;
 use crate::handover::source::{Purpose, Verdict};
 use crate::handover::target::Seed;
-use crate::hosting::{Happened, Hosted, Incoming};
+use crate::hosting::{pass_on, Happened, Hosted, Incoming};
 use crate::id::{BlobId, InstanceId, PackageId, PeerId, ServiceId};
 use crate::instance::Instance;
 use crate::io::{Error, Event, Lane, Output, VolunteerPolicy};
@@ -13,7 +13,7 @@ use crate::node::{Moved, Node};
 use crate::session::server::post;
 use crate::session::NOT_PERMITTED;
 use crate::time::Millis;
-use crate::wire::{ClientBody, ClientFrame, Control, ServerBody, ServerFrame, SessionFrame, Step};
+use crate::wire::{ClientBody, ClientFrame, Control, ServerBody, ServerFrame, Step};
 
 /// Gas that one core executes in a second, roughly (guess, from the instrumenter's measurements).
 pub(crate) const GAS_PER_CORE: u64 = 1_000_000_000;
@@ -41,10 +41,9 @@ impl Node {
             self.dirty.insert(service);
             return;
         }
-        if let (Some(moved), ClientBody::Datagram { .. }) = (self.moved.get(&service), &frame.body) {
-            if self.cx.now < moved.late_until {
-                let late = SessionFrame::Late { consumer: from, frame };
-                self.net.send(&mut self.cx, moved.to, Lane::Session, &late);
+        let late = self.moved.get(&service).filter(|moved| self.cx.now < moved.late_until);
+        if let Some(to) = late.map(|moved| moved.to) {
+            if pass_on(&mut self.cx, &mut self.net, to, from, &frame) {
                 return;
             }
         }
@@ -61,7 +60,7 @@ impl Node {
         let now = self.cx.now;
         let Some(hosted) = self.hosted.get(&frame.service) else { return };
         let is_datagram = matches!(frame.body, ClientBody::Datagram { .. });
-        if is_datagram && hosted.is_serving() && hosted.takes_late_from(now, from) {
+        if is_datagram && hosted.group.leads() && hosted.takes_late_from(now, from) {
             self.on_client_frame(consumer, frame);
         }
     }
