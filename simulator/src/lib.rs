@@ -23,6 +23,7 @@ pub mod check;
 pub mod dht;
 pub mod link;
 pub mod peer;
+pub mod plots;
 pub mod report;
 pub mod rng;
 pub mod run;

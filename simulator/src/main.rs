@@ -1,4 +1,4 @@
-//! `cargo run -p simulator -- SCENARIO [--seed N] [--seeds N] [--json DIR]`
+//! `cargo run -p simulator -- SCENARIO [--seed N] [--seeds N] [--out DIR]`
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,16 @@ use std::process::ExitCode;
 
 use anyhow::{bail, Context as _};
 use overlay::Node;
+use simulator::plots;
 use simulator::report::{summary, RunReport};
 use simulator::run::run;
 use simulator::scenario::Scenario;
 
-const USAGE: &str = "usage: simulator SCENARIO [--seed N] [--seeds N] [--json DIR] [--log]
+const USAGE: &str = "usage: simulator SCENARIO [--seed N] [--seeds N] [--out DIR] [--log]
   SCENARIO   a file, or the name of one in simulator/scenarios
   --seed N   the first seed (default 0)
   --seeds N  how many seeds (default 1)
-  --json DIR writes each run's report as JSON
+  --out DIR  where the runs' reports (runs.json) and plots (*.svg) go (default target/simulator/SCENARIO)
   --log      prints handovers, faults, errors and connections of each run";
 
 fn main() -> ExitCode {
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
 /// True when no run had a violation.
 fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
     let mut name = None;
-    let (mut first, mut count, mut json) = (0_u64, 1_u64, None);
+    let (mut first, mut count, mut out) = (0_u64, 1_u64, None);
     let mut log = false;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -40,7 +41,7 @@ fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
             "--seed" => first = value()?.parse().context("--seed takes a number")?,
             "--seeds" => count = value()?.parse().context("--seeds takes a number")?,
             "--log" => log = true,
-            "--json" => json = Some(PathBuf::from(value()?)),
+            "--out" => out = Some(PathBuf::from(value()?)),
             _ if name.is_none() && !argument.starts_with('-') => name = Some(argument),
             _ => bail!("unknown argument {argument}\n{USAGE}"),
         }
@@ -65,9 +66,11 @@ fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
     if let [one] = &runs[..] {
         println!("  {:<32} {:016x}", "trace", one.trace);
     }
-    if let Some(folder) = json {
-        write_json(&folder, &runs)?;
-    }
+    let stem = Path::new(&name).file_stem().unwrap_or_default();
+    let folder = out.unwrap_or_else(|| Path::new("target").join("simulator").join(stem));
+    write_json(&folder, &runs)?;
+    plots::write_all(&folder, &scenario.name, &runs)?;
+    println!("  {:<32} {}", "reports and plots", folder.display());
     Ok(runs.iter().all(|run| run.violations.is_empty()))
 }
 
@@ -92,10 +95,6 @@ fn print_failure(name: &str, report: &RunReport) {
 
 fn write_json(folder: &Path, runs: &[RunReport]) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {folder:?}"))?;
-    for run in runs {
-        let path = folder.join(format!("seed-{}.json", run.seed));
-        fs::write(&path, serde_json::to_vec_pretty(run)?)
-            .with_context(|| format!("cannot write {path:?}"))?;
-    }
-    Ok(())
+    let path = folder.join("runs.json");
+    fs::write(&path, serde_json::to_vec_pretty(runs)?).with_context(|| format!("cannot write {path:?}"))
 }

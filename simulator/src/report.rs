@@ -28,6 +28,8 @@ pub struct RunReport {
     pub replies: u64,
     /// Broadcast lines received.
     pub messages: u64,
+    /// Calls answered in each virtual second.
+    pub replies_per_second: Vec<u64>,
     /// The longest time between two replies of one consumer, in ms.
     pub longest_gap_ms: u64,
     /// Errors by code, of all commands.

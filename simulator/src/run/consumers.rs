@@ -72,6 +72,11 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
         match result {
             Ok(Answer::Reply(body)) => {
                 self.report.replies += 1;
+                let second = (now / 1_000_000) as usize;
+                if self.report.replies_per_second.len() <= second {
+                    self.report.replies_per_second.resize(second + 1, 0);
+                }
+                self.report.replies_per_second[second] += 1;
                 self.report.longest_gap_ms =
                     self.report.longest_gap_ms.max((now - place.last_reply.max(session.since)) / 1000);
                 place.last_reply = now;
