@@ -94,3 +94,20 @@ test("a replicated service whose code is published anew keeps running on all its
     await move(leader, next, service);
     assert.equal(await add(), first + 1, "the replica ran the same code on the same state");
   }));
+
+test("the leader's browser is frozen and thawed: others go on meanwhile, and it acknowledges nothing afterwards", () =>
+  inWorld(async (world) => {
+    const { hosts, caller, service, leader } = await replicated(world, 3);
+    leader.browserProcess.freeze();
+    try {
+      await moreReplies(caller, 3 * HZ);
+    } finally {
+      leader.browserProcess.thaw();
+    }
+    await moreReplies(caller, 2 * HZ);
+    const calls = await stopCalls(caller);
+    assertExactlyOnce(calls);
+    assert.notEqual(calls.server, leader.id);
+    const next = await whole(hosts.filter((host) => host !== leader), service);
+    assert.equal(calls.server, next.id, "and the thawed one is a replica again");
+  }));

@@ -1,6 +1,6 @@
 // Chromium processes of the tests.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -32,7 +32,26 @@ export async function launch({ args: more = [] } = {}) {
     context: (settings) => browser.newContext(settings),
     kill: () => server.kill(),
     close: () => server.close(),
+    /** Stops all its processes, as a suspended laptop would; `thaw` lets them go on. */
+    freeze: () => signal(server.process().pid, "SIGSTOP"),
+    thaw: () => signal(server.process().pid, "SIGCONT"),
   };
+}
+
+/** Signals a process and all that descend from it. */
+function signal(root, name) {
+  const parents = new Map();
+  for (const entry of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      // The name in parentheses may hold anything: the parent is the second word behind it.
+      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
+      parents.set(Number(entry), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  const descends = (pid) => pid === root || (parents.has(pid) && descends(parents.get(pid)));
+  for (const pid of [...parents.keys()].filter(descends)) process.kill(pid, name);
 }
 
 /** A browser process with one profile on disk, whose tabs share storage. */
