@@ -310,8 +310,10 @@ pub struct VolunteerPolicy {
     /// Share of a core in percent.
     pub cpu: u32,
     /// Memory of all hosted modules together.
+    #[serde(rename = "memoryMiB")]
     pub memory_mib: u32,
     /// Storage of all hosted modules together.
+    #[serde(rename = "storageMiB")]
     pub storage_mib: u32,
     /// Names, or `name@publisher`; empty means any.
     pub services: Vec<String>,
@@ -443,6 +445,7 @@ pub struct HostedInfo {
     /// Where a handover under way goes, and its step.
     pub handover: Option<(String, String)>,
     /// The manifest's memory limit.
+    #[serde(rename = "memoryMiB")]
     pub memory_mib: u32,
     /// State holders that the manifest wants; 1 for `none` and `single`.
     pub wanted: u32,

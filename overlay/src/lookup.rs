@@ -2,9 +2,10 @@
 
 use crate::handover::target::Wanted;
 use crate::id::{PackageId, PeerId, RequestId, ServiceId, SessionId};
-use crate::io::{Answer, Error, Lane, Query};
+use crate::io::{Answer, Error, Lane, Query, Role};
 use crate::manifest::StateKind;
 use crate::node::Node;
+use crate::registry::ServiceRecord;
 use crate::session::client::ClientSession;
 use crate::time::{Millis, Time};
 use crate::wire::{Control, Step};
@@ -108,6 +109,11 @@ impl Node {
         let known = id.is_some_and(|id| {
             self.directory.index().service(id, self.cx.now).is_some() && !self.known_hosts(id).is_empty()
         });
+        // Without a relay nobody knows of all services: what is known here and alive is used at once.
+        let alone = self.net.of_role(Role::Relay).next().is_none();
+        let own = alone
+            .then(|| self.directory.index().resolve(&service, self.cx.now).ok().map(ServiceRecord::service));
+        let known = known || own.flatten().is_some_and(|id| !self.known_hosts(id).is_empty());
         let query = Query { name: Some(name.chars().take(64).collect()), ..Query::default() };
         if known {
             // Signalled like a search, so that there is one way on.

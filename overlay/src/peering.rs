@@ -34,6 +34,7 @@ impl Node {
             self.cx.signal(Signal::HelloChanged);
             self.hosted.values_mut().for_each(|hosted| hosted.renew_at = self.cx.now);
             self.renew_records();
+            self.seek_recalled();
         }
     }
 
@@ -273,9 +274,11 @@ impl Node {
             (true, Role::Tab, Role::Relay) => {
                 self.cx.event(Event::Status);
                 self.push_own(from);
-                self.seek_recalled();
             }
             _ => {}
+        }
+        if first {
+            self.seek_recalled();
         }
     }
 

@@ -310,7 +310,10 @@ pub enum ClientBody {
         input: SessionInput,
     },
     /// I am here (again): send what I have not acknowledged.
-    Resume,
+    Resume {
+        /// Number of the first input that follows.
+        next: u64,
+    },
     /// Only the acknowledgement.
     Ack,
     /// A read-only call, outside the order.

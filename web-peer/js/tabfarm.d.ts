@@ -97,7 +97,7 @@ export interface HostedService {
   members: string[];
   /** Target and step of a handover under way. */
   handover: [string, string] | null;
-  memoryMib: number;
+  memoryMiB: number;
   /** State holders that the manifest wants: 1, 3 or 5. */
   wanted: number;
   /** State holders that the leader can count on, itself among them. */
@@ -139,7 +139,7 @@ export interface Status {
   relays: string[];
   hosting: HostedService[];
   sessions: SessionInfo[];
-  volunteer: { cpu: number; memory_mib: number; storage_mib: number; services: string[] } | null;
+  volunteer: { cpu: number; memoryMiB: number; storageMiB: number; services: string[] } | null;
 }
 
 export interface VolunteerPolicy {

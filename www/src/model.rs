@@ -167,7 +167,7 @@ impl Hosted {
             handover: handover.map(|pair| {
                 (pair.get(0).as_string().unwrap_or_default(), pair.get(1).as_string().unwrap_or_default())
             }),
-            memory_mib: count(value, "memoryMib"),
+            memory_mib: count(value, "memoryMiB"),
             wanted: count(value, "wanted"),
             replicas: count(value, "replicas"),
             lag: count(value, "lag"),

@@ -466,7 +466,7 @@ impl ClientSession {
         let turn = self.seek_turn % (others.len() + 1);
         self.seek_turn += 1;
         let peer = others.get(turn).copied().unwrap_or(self.server);
-        out.push(Action::Send(peer, ClientBody::Resume));
+        out.push(Action::Send(peer, self.resume()));
         if self.stateless || matches!(self.phase, Phase::Opening { .. }) {
             if let Some((seq, input)) = self.unacked.front().cloned() {
                 out.push(Action::Send(peer, ClientBody::Input { seq, input }));
@@ -475,7 +475,7 @@ impl ClientSession {
     }
 
     fn resend(&mut self, out: &mut Vec<Action>) {
-        out.push(Action::Send(self.server, ClientBody::Resume));
+        out.push(Action::Send(self.server, self.resume()));
         for (seq, input) in &self.unacked {
             let (seq, input) = (*seq, input.clone());
             out.push(Action::Send(self.server, ClientBody::Input { seq, input }));
@@ -483,6 +483,10 @@ impl ClientSession {
         for id in self.queries.keys().copied().collect::<Vec<_>>() {
             self.send_query(id, out);
         }
+    }
+
+    fn resume(&self) -> ClientBody {
+        ClientBody::Resume { next: self.unacked.front().map_or(self.next_seq, |(seq, _)| *seq) }
     }
 
     fn trim(&mut self, now: Time, ack: u64) {
@@ -500,7 +504,7 @@ impl ClientSession {
         }
         if seq > self.received + 1 {
             // An item was lost with a connection: ask for it.
-            out.push(Action::Send(self.server, ClientBody::Resume));
+            out.push(Action::Send(self.server, self.resume()));
             return;
         }
         self.received = seq;

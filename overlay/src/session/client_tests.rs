@@ -60,7 +60,7 @@ fn items_arrive_once_and_in_order() {
         session.handle_frame(NOW, S, message(3, seq), &mut out);
     }
     let event = |n| Action::Event(Event::Message { session: SessionId(9).to_string(), body: vec![n] });
-    assert_eq!(out, [event(1), event(2), Action::Send(S, ClientBody::Resume)]);
+    assert_eq!(out, [event(1), event(2), Action::Send(S, ClientBody::Resume { next: 2 })]);
 }
 
 #[test]
@@ -86,8 +86,11 @@ fn everything_unacknowledged_follows_to_the_new_server() {
     session.handle_frame(NOW, S, frame(3, 2, reply.clone()), &mut out);
     assert_eq!(std::mem::take(&mut out), [Action::Answer(RequestId(2), Ok(Answer::Reply(vec![7])))]);
     session.handle_frame(NOW, T, frame(4, 2, ServerBody::Moved { to: Some(T) }), &mut out);
-    let resend =
-        [Action::Send(T, ClientBody::Resume), Action::Send(T, input(3, call_input())), Action::Moved];
+    let resend = [
+        Action::Send(T, ClientBody::Resume { next: 0 }),
+        Action::Send(T, input(3, call_input())),
+        Action::Moved,
+    ];
     assert_eq!(std::mem::take(&mut out), resend);
     assert_eq!(session.authority(), (T, 1, 4));
     // H4: what the old server still sends counts no more.
@@ -101,7 +104,7 @@ fn a_lost_server_is_looked_for_and_then_given_up() {
     call(&mut session, 2);
     let mut out = Vec::new();
     session.on_unreachable(NOW, S, &mut out);
-    assert_eq!(out, [Action::Lookup, Action::Send(S, ClientBody::Resume)]);
+    assert_eq!(out, [Action::Lookup, Action::Send(S, ClientBody::Resume { next: 2 })]);
     session.on_hosts(&[T]);
     let mut now = NOW;
     let mut asked = Vec::new();
@@ -110,7 +113,7 @@ fn a_lost_server_is_looked_for_and_then_given_up() {
         out.clear();
         session.handle_timeout(now, &mut out);
         asked.extend(out.iter().filter_map(|action| match action {
-            Action::Send(peer, ClientBody::Resume) => Some(*peer),
+            Action::Send(peer, ClientBody::Resume { .. }) => Some(*peer),
             _ => None,
         }));
     }

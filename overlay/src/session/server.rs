@@ -99,7 +99,11 @@ impl Server {
         let (executed, sent) = session.map_or((0, 0), |session| (session.executed, session.sent));
         // A consumer that has seen what this state does not know cannot go on with it: its items would repeat numbers.
         let fresh = self.attached.get(&key).is_none_or(|attached| !attached.continued);
-        let gap = matches!(&frame.body, ClientBody::Input { seq, .. } if executed > 0 && *seq > executed + 1);
+        let next = match &frame.body {
+            ClientBody::Input { seq, .. } | ClientBody::Resume { next: seq } => *seq,
+            _ => 0,
+        };
+        let gap = next > executed + 1;
         if self.state_lost && fresh && (frame.ack > sent || gap) {
             self.attached.remove(&key);
             let reason = "the service lost what happened after its last checkpoint".to_owned();
@@ -132,11 +136,15 @@ impl Server {
         attached.continued |= matches!(frame.body, ClientBody::Input { .. });
         match frame.body {
             ClientBody::Input { seq, input } => self.input(cx, parts, key, seq, input),
-            ClientBody::Resume => {
+            ClientBody::Resume { next } => {
                 attached.sent = ack;
                 if executed == 0 && attached.proposed == 0 {
-                    // Unknown: either its `Open` is still on the way, right behind this, or it is gone.
+                    // Unknown: its `Open` is right behind this, or it is gone.
                     self.attached.remove(&key);
+                    if next > 1 {
+                        let reason = "no such session".to_owned();
+                        self.send(cx, parts, key, ServerBody::Gone { reason });
+                    }
                 } else {
                     self.flush(cx, parts, key);
                     self.send(cx, parts, key, ServerBody::Ack);
@@ -168,7 +176,7 @@ impl Server {
             ClientBody::Input { input, .. } => input.size(),
             ClientBody::Query { method, body, .. } => method.len() + body.len(),
             ClientBody::Datagram { body, .. } => body.len(),
-            ClientBody::Resume | ClientBody::Ack => 0,
+            ClientBody::Resume { .. } | ClientBody::Ack => 0,
         };
         if self.held.len() < MAX_HELD && self.held_bytes + size <= MAX_HELD_BYTES {
             self.held_bytes += size;
