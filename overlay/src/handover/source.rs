@@ -246,10 +246,10 @@ impl Hosted {
         match (source.at, step) {
             (At::Offer, Step::Ready { raft_id }) if is_target => {
                 source.target_raft = *raft_id;
-                if self.planned(cx, None).is_some() {
-                    self.begin_image(cx, At::Image);
-                } else {
+                if self.takes_witness(cx) {
                     self.ask_witness(cx, net);
+                } else {
+                    self.begin_image(cx, At::Image);
                 }
             }
             (At::Witness, Step::Ready { raft_id }) if asked && *raft_id != source.target_raft => {
@@ -477,7 +477,10 @@ impl Hosted {
                 if source.purpose == Purpose::Handover && self.group.voters().len() == 1 {
                     // replication.md, Handover 5: no third peer can be reached.
                     self.begin_image(cx, At::Sealing);
-                } else {
+                } else if source.purpose == Purpose::Handover && self.planned(cx, None).is_some() {
+                    // Without a third peer the target takes the place of a replica.
+                    self.begin_image(cx, At::Image);
+                } else if let Some(source) = &mut self.source {
                     (source.at, source.until) = (At::Witness, cx.now);
                 }
                 return;
@@ -516,6 +519,12 @@ impl Hosted {
             let wanted = self.members_of(&ids, &known);
             self.group.change(&wanted);
         }
+    }
+
+    /// Would the voters with the target be an even number?
+    fn takes_witness(&self, cx: &Cx) -> bool {
+        const ANY: u64 = 0;
+        self.planned(cx, Some(ANY)).is_none_or(|ids| ids.contains(&ANY))
     }
 
     /// The voters with the target, and with a witness where it takes one.
