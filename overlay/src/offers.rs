@@ -56,7 +56,7 @@ impl Node {
         if self.policy.is_none() && !wanted {
             return Err("this node does not volunteer".to_owned());
         }
-        if self.hosted.contains_key(&service) && !self.may_be_replaced(from, service) {
+        if self.hosted.contains_key(&service) && !self.may_be_replaced(from, service, true) {
             return Err("this node takes part in the service already".to_owned());
         }
         if self.targets.comes_from_other(&service, from) {
@@ -75,6 +75,10 @@ impl Node {
         let serves = succession.proves(service, known.genesis.host, from);
         if !serves && !succession.is_full(service, from) {
             return Err("the offering peer was never made a host of the service".to_owned());
+        }
+        // Anybody can sign a full chain with keys of its own: it displaces nothing while nobody is known to lead.
+        if self.hosted.contains_key(&service) && !self.may_be_replaced(from, service, serves) {
+            return Err("this node takes part in the service already".to_owned());
         }
         let package = self.packages.learn(&mut self.cx, manifest, signature)?;
         if package != known.package {
@@ -121,7 +125,7 @@ impl Node {
         let of_peer = witnessed().filter(|hosted| hosted.succession.holder() == from).count();
         let promised = self.targets.is_promised_to_other(&service, from);
         if promised
-            || self.hosted.contains_key(&service) && !self.may_be_replaced(from, service)
+            || !self.may_become_witness(from, service)
             || witnessed().count() + self.targets.promised() >= MAX_WITNESSED
             || of_peer + self.targets.promised_to(from) >= MAX_WITNESSED_PER_PEER
         {
@@ -142,14 +146,25 @@ impl Node {
         })
     }
 
-    /// May what this node has of a service give way to what `from`, its leader as far as known, seeds anew?
-    pub(crate) fn may_be_replaced(&self, from: PeerId, service: ServiceId) -> bool {
+    /// May what this node has of a service give way to what `from` seeds anew: its leader, or, while nobody is known to
+    /// lead, a member that holds state, or who is `proven` to be a host?
+    pub(crate) fn may_be_replaced(&self, from: PeerId, service: ServiceId, proven: bool) -> bool {
         self.hosted.get(&service).is_some_and(|hosted| {
-            let leader = hosted.group.leader();
-            !hosted.group.leads()
-                && hosted.wanted_or_witness()
-                && leader.is_none_or(|leader| leader.peer == from)
+            let holds = || hosted.group.members().values().any(|m| m.peer == from && !m.witness);
+            let asks = match hosted.group.leader() {
+                Some(leader) => leader.peer == from,
+                None => proven || holds(),
+            };
+            !hosted.group.leads() && hosted.wanted_or_witness() && asks
         })
+    }
+
+    /// A vote is given by who has no part in the service, or only another vote: state never gives way to a vote, whoever
+    /// asks.
+    pub(crate) fn may_become_witness(&self, from: PeerId, service: ServiceId) -> bool {
+        self.hosted
+            .get(&service)
+            .is_none_or(|hosted| hosted.instance.is_none() && self.may_be_replaced(from, service, false))
     }
 
     /// A replica that joins gives way to a handover that a person wants; a group that is being changed comes first.

@@ -188,7 +188,7 @@ impl Node {
                 return;
             }
             Step::SeedWitness { start } => {
-                if self.hosted.contains_key(&service) && !self.may_be_replaced(from, service) {
+                if !self.may_become_witness(from, service) {
                     return;
                 }
                 let hosted =
@@ -226,7 +226,7 @@ impl Node {
         if let Some((service, arrival)) = arrival {
             // It may have been founded here since the offer: what serves is never replaced by what a peer sent.
             let (source, id) = arrival.handover();
-            if self.hosted.contains_key(&service) && !self.may_be_replaced(source, service) {
+            if self.hosted.contains_key(&service) && !self.may_be_replaced(source, service, true) {
                 let reason = "this node takes part in the service already".to_owned();
                 return self.refuse(source, service, id, reason);
             }

@@ -1,10 +1,11 @@
-//! Groups of several among few tabs.
+//! Groups of several among few tabs, and strangers who want to be part of them.
 
-use overlay::id::RequestId;
-use overlay::io::{Command, Config, Input, Role, VolunteerPolicy};
+use overlay::id::{PeerId, RequestId, ServiceId};
+use overlay::io::{Command, Config, Input, Lane, Role, VolunteerPolicy};
+use overlay::wire::{self, Control, LogStart, Member, Members, Step};
 use overlay::Node;
 use simulator::link::LinkModel;
-use simulator::world::World;
+use simulator::world::{Death, World};
 
 const RELAY: usize = 0;
 const PUBLISHER: usize = 1;
@@ -48,6 +49,10 @@ impl Tabs {
         while self.world.step(self.seconds * 1_000_000).is_some() {}
     }
 
+    fn service(&self) -> ServiceId {
+        ServiceId::new(self.world.id(PUBLISHER), "toy")
+    }
+
     /// The tabs that have the service, with what they are and how many replicas they see.
     fn roles(&self) -> Vec<(usize, String, u32)> {
         let tabs = (1..=self.tabs).filter_map(|node| Some((node, self.world.peer(node)?)));
@@ -62,10 +67,48 @@ impl Tabs {
         let leads = self.roles().into_iter().find(|(_, role, _)| role == "leader");
         leads.map(|(node, _, replicas)| (node, replicas))
     }
+
+    fn hear(&mut self, node: usize, from: PeerId, step: Step) {
+        let frame = wire::encode(&Control::Handover { service: self.service(), id: 77, step });
+        self.world.tell(node, Input::Received { peer: from, lane: Lane::Control, frame });
+    }
 }
 
 #[test]
 fn a_group_of_five_is_reached() {
     let tabs = Tabs::new(7, "replicated-5");
     assert_eq!(tabs.leader(), Some((PUBLISHER, 5)), "{:?}", tabs.roles());
+}
+
+/// Relays are gone, no further tab is there: who holds the state is not asked for a vote in its place.
+#[test]
+fn two_replicas_that_are_left_alone_go_on() {
+    let mut tabs = Tabs::new(3, "replicated-3");
+    assert_eq!(tabs.leader(), Some((PUBLISHER, 3)), "{:?}", tabs.roles());
+    tabs.world.kill(RELAY, Death::Closed);
+    tabs.pass(2);
+    tabs.world.kill(PUBLISHER, Death::Closed);
+    tabs.pass(40);
+    assert_eq!(tabs.leader().map(|(_, replicas)| replicas), Some(2), "{:?}", tabs.roles());
+}
+
+/// The last replica waits for the others; a stranger asks it for a vote.
+#[test]
+fn the_last_replica_gives_its_state_for_no_strangers_vote() {
+    let mut tabs = Tabs::new(4, "replicated-3");
+    let members: Vec<usize> = tabs.roles().into_iter().map(|(node, ..)| node).collect();
+    let stranger = (1..=4).find(|node| !members.contains(node)).expect("one has no part in it");
+    for node in &members[..2] {
+        tabs.world.kill(*node, Death::Closed);
+    }
+    tabs.pass(10);
+    let (last, stranger) = (members[2], tabs.world.id(stranger));
+    let before = tabs.roles();
+    assert_eq!(before.len(), 1, "{before:?}");
+    let ids = Members::from([(5, Member { peer: stranger, witness: false })]);
+    let start = LogStart { epoch: 1, index: 9, term: 2, members: ids };
+    tabs.hear(last, stranger, Step::AskWitness { name: "toy".into() });
+    tabs.hear(last, stranger, Step::SeedWitness { start });
+    tabs.pass(1);
+    assert_eq!(tabs.roles(), before, "its state is still there");
 }

@@ -187,13 +187,16 @@ impl Hosted {
             Millis(net.peer(&target).and_then(|peer| peer.rtt).unwrap_or(0).div_ceil(1000).min(1000));
         let member = self.group.members().iter().find(|(_, member)| member.peer == target && !member.witness);
         let member = member.map(|(id, _)| *id).filter(|_| purpose == Purpose::Handover);
+        let live = self.voters_seen(cx.now).into_iter().filter(|voter| voter.live && !voter.witness);
+        let holders: BTreeSet<PeerId> =
+            live.filter_map(|voter| self.group.members().get(&voter.id)).map(|member| member.peer).collect();
         self.source = Some(Source {
             id,
             purpose,
             request,
             target,
             target_raft: 0,
-            witnesses: witnesses(net, target),
+            witnesses: witnesses(net, &holders, target),
             witness: None,
             at: At::Offer,
             until: cx.now + OFFER_WITHIN,
@@ -553,11 +556,11 @@ impl Hosted {
     }
 }
 
-/// Who may be the third voter, best last: tabs, then relays; the nearest of each.
-fn witnesses(net: &Net, target: PeerId) -> Vec<PeerId> {
+/// Who may be the third voter, best last: tabs, then relays; the nearest of each. Never one of the state's `holders`.
+fn witnesses(net: &Net, holders: &BTreeSet<PeerId>, target: PeerId) -> Vec<PeerId> {
     let mut found: Vec<(bool, std::cmp::Reverse<u64>, PeerId)> = net
         .peers()
-        .filter(|(id, _)| *id != target)
+        .filter(|(id, _)| *id != target && !holders.contains(id))
         .filter_map(|(id, peer)| {
             let hello = peer.hello.as_ref().filter(|hello| hello.witness)?;
             Some((hello.role == Role::Relay, std::cmp::Reverse(peer.rtt.unwrap_or(u64::MAX)), id))
