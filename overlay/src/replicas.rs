@@ -86,7 +86,8 @@ impl Keeper {
     /// A volunteer did not become a replica.
     pub fn refused(&mut self, now: Time, peer: PeerId) {
         if self.refused.len() >= 64 {
-            self.refused.pop_first();
+            let oldest = self.refused.iter().min_by_key(|(_, at)| **at).map(|(peer, _)| *peer);
+            oldest.map(|peer| self.refused.remove(&peer));
         }
         self.refused.insert(peer, now);
     }
@@ -215,7 +216,8 @@ impl Node {
         }
     }
 
-    /// The volunteer that is asked next: direct before relayed, near before far.
+    /// The volunteer that is asked next: who never refused or failed before those that did, the latest last (else two
+    /// that stall would keep all others from being asked); direct before relayed, near before far.
     fn candidate(&self, service: ServiceId) -> Option<PeerId> {
         let hosted = self.hosted.get(&service)?;
         let record = self.directory.index().service(service, self.cx.now)?;
@@ -235,7 +237,8 @@ impl Node {
         });
         volunteers
             .min_by_key(|(id, peer)| {
-                (peer.path == crate::io::Path::Relayed, peer.rtt.unwrap_or(u64::MAX), *id)
+                let refused = hosted.keeper.refused.get(id);
+                (refused, peer.path == crate::io::Path::Relayed, peer.rtt.unwrap_or(u64::MAX), *id)
             })
             .map(|(id, _)| id)
     }
