@@ -40,6 +40,8 @@ pub struct Saved {
     due: Option<Time>,
     /// Index of the last entry that is stored.
     index: Option<u64>,
+    /// The package that is stored.
+    package: Option<PackageId>,
     /// The sandbox takes a snapshot for a checkpoint.
     asked: bool,
     /// When the checkpoint was taken that the service came back from.
@@ -134,13 +136,16 @@ impl Node {
     pub(crate) fn store_checkpoint(&mut self, service: ServiceId, image: &Image) {
         let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.saved.asked) else { return };
         hosted.saved.asked = false;
-        let Some(package) = hosted.package.filter(|_| hosted.is_serving() && hosted.source.is_none()) else {
+        if !hosted.is_serving() || hosted.source.is_some() {
             return;
-        };
+        }
+        // Not `hosted.package`: an upgrade may be on its way through the log.
+        let package = image.machine.package;
         let (packed, _) = image.pack();
         let mib = packed.len() as u64 >> 20;
         hosted.saved.at = self.cx.now + Millis((STORE_EVERY.0 * (1 + mib)).min(STORE_EVERY_AT_MOST.0));
-        let first = hosted.saved.index.replace(image.index).is_none();
+        hosted.saved.index = Some(image.index);
+        let before = hosted.saved.package.replace(package);
         let state = State {
             record: ByteBuf::from(hosted.record.clone()),
             succession: hosted.succession.clone(),
@@ -151,14 +156,15 @@ impl Node {
             taken: self.cx.now,
             image: ByteBuf::from(packed),
         };
-        if first {
+        if before != Some(package) {
             self.store_package(package);
         }
         self.cx.put(Output::Store { key: state_key(service), value: Some(wire::encode(&state)) });
+        before.filter(|before| *before != package).into_iter().for_each(|before| self.forget_package(before));
     }
 
-    /// The newer package of a service is kept with its next checkpoint.
-    pub(crate) fn store_package(&mut self, package: PackageId) {
+    /// A package is kept with the first checkpoint that runs it.
+    fn store_package(&mut self, package: PackageId) {
         let Some(known) = self.packages.get(&package) else { return };
         let blobs = std::iter::once(&known.package.module).chain(known.package.files.values());
         let files: Option<Vec<ByteBuf>> =
@@ -179,8 +185,11 @@ impl Node {
             return;
         }
         self.cx.put(Output::Store { key: state_key(hosted.service), value: None });
-        let used = |package: &PackageId| self.hosted.values().any(|other| other.package == Some(*package));
-        if let Some(package) = hosted.package.filter(|package| !used(package)) {
+        hosted.saved.package.into_iter().for_each(|package| self.forget_package(package));
+    }
+
+    fn forget_package(&mut self, package: PackageId) {
+        if !self.hosted.values().any(|other| other.saved.package == Some(package)) {
             self.cx.put(Output::Store { key: package_key(package), value: None });
         }
     }
@@ -232,14 +241,28 @@ impl Node {
 
     /// The search of [`Node::seek_recalled`] ended.
     pub(crate) fn on_recall_searched(&mut self, service: ServiceId) {
-        let Some(recalled) = self.recalled.get(&service) else { return };
+        let Some(recalled) = self.recalled.get_mut(&service) else { return };
         let (package, record) = (recalled.state.package, recalled.state.record.clone());
-        let others = self.known_hosts(service).into_iter().any(|host| host != self.cx.me);
+        if self.hosted.contains_key(&service) {
+            // Its checkpoints are of what runs here now.
+            self.recalled.remove(&service);
+            return;
+        }
         let stateless = StateKind::None
             == self.packages.get(&package).map_or(StateKind::Single, |known| known.package.manifest.state);
-        if self.hosted.contains_key(&service) || others && !stateless {
+        // Records of those who served before this node live on for a while: only a later authority took over.
+        let authority = (recalled.state.epoch, recalled.state.term);
+        let (index, me) = (self.directory.index(), self.cx.me);
+        let mut later = index.hosts(service, self.cx.now);
+        later.retain(|host| !stateless && host.host != me && (host.epoch, host.term) > authority);
+        if later.iter().any(|host| index.is_proven(service, &host.host)) {
             self.recalled.remove(&service);
             self.cx.put(Output::Store { key: state_key(service), value: None });
+            return;
+        }
+        if !later.is_empty() {
+            // Anybody can sign a chain that nobody can prove: no reason to forget the state, nor to serve beside it.
+            recalled.searching = false;
             return;
         }
         self.directory.learn(&self.cx, &mut self.net, &record);
@@ -303,6 +326,9 @@ impl Node {
         let (memory, storage) = (mib(requires.memory_mib), mib(requires.storage_mib));
         let image =
             Image::unpack(&state.image, state.index, memory, storage).map_err(|error| error.to_string())?;
+        if image.machine.package != state.package {
+            return Err("its state is that of another package".to_owned());
+        }
         let highest = self.directory.index().hosts(service, self.cx.now).first().map_or(0, |host| host.epoch);
         let epoch = state.epoch.max(highest) + 1;
         // Its own publisher begins a new chain of hosts; others prove themselves by the chain that they have.
@@ -320,7 +346,7 @@ impl Node {
         hosted.package = Some(state.package);
         hosted.memory_mib = requires.memory_mib;
         hosted.storage_mib = requires.storage_mib;
-        hosted.saved.index = Some(state.index);
+        (hosted.saved.index, hosted.saved.package) = (Some(state.index), Some(state.package));
         hosted.saved.back_from = Some(state.taken);
         hosted.server.on_state_lost();
         if own {

@@ -332,6 +332,8 @@ impl Node {
                 step: "done".to_owned(),
                 reason: String::new(),
             });
+            // The host before forgets its checkpoint now.
+            self.keep_checkpoints();
         }
     }
 

@@ -116,6 +116,11 @@ impl Index {
         hosts
     }
 
+    /// Does a chain of hosts lead to that host of a service?
+    pub fn is_proven(&self, service: ServiceId, host: &PeerId) -> bool {
+        self.services.get(&service).and_then(|entry| entry.hosts.get(host)).is_some_and(|host| host.proven)
+    }
+
     /// The services that match, by name and publisher, at most [`MAX_RESULTS`].
     pub fn search(&self, query: &Query, now: Time) -> Vec<ServiceInfo> {
         self.matching(query, now).take(MAX_RESULTS).map(|(id, entry)| self.info(*id, entry, now)).collect()
