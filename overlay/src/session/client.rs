@@ -373,6 +373,10 @@ impl ClientSession {
         };
         let same = from == self.server && authority == (self.epoch, self.term);
         let moved = from != self.server;
+        if authority.0 != self.epoch {
+            // What came back from a checkpoint gives the numbers of lost sessions to others.
+            self.windows = Windows::default();
+        }
         (self.server, self.epoch, self.term) = (from, authority.0, authority.1);
         if same && self.phase == Phase::Open {
             return;
@@ -441,6 +445,8 @@ impl ClientSession {
         (self.next_seq, self.received, self.acknowledged) = (1, 0, 0);
         (self.epoch, self.term) = (0, 0);
         self.wire = SessionId(self.wire.0.wrapping_add(1));
+        // Another server numbers its sessions anew.
+        self.windows = Windows::default();
         self.progress_at = now;
         self.push(SessionInput::Open, out);
     }

@@ -186,3 +186,19 @@ fn a_stateless_service_that_refuses_to_open_is_not_asked_for_ever() {
     session.handle_frame(NOW, S, frame(3, 0, ServerBody::Gone { reason: "full".into() }), &mut out);
     assert_eq!(out.last(), Some(&Action::Ended));
 }
+
+#[test]
+fn who_serves_in_another_epoch_numbers_the_senders_of_datagrams_anew() {
+    let mut session = open(false);
+    let mut out = Vec::new();
+    let datagram = |seq| ServerBody::Datagram { from: 2, seq, body: ByteBuf::new() };
+    let heard = |out: &mut Vec<Action>| {
+        std::mem::take(out).iter().filter(|a| matches!(a, Action::Event(Event::Datagram { .. }))).count()
+    };
+    session.handle_frame(NOW, S, frame(3, 1, datagram(5000)), &mut out);
+    assert_eq!(heard(&mut out), 1);
+    session.handle_frame(NOW, S, frame(4, 1, datagram(7)), &mut out);
+    assert_eq!(heard(&mut out), 0, "late: the sender is the same in a later term");
+    session.handle_frame(NOW, S, ServerFrame { epoch: 2, ..frame(1, 1, datagram(7)) }, &mut out);
+    assert_eq!(heard(&mut out), 1, "another sender");
+}
