@@ -271,15 +271,21 @@ impl Node {
     /// The log of a service replaces its module: gets the package, from other members or its publisher.
     pub(crate) fn get_package(&mut self, service: ServiceId, package: PackageId) {
         self.awaited.insert(package, service);
+        let providers = self.package_providers(service);
+        self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
+    }
+
+    /// Who has the packages of a service that this node is a member of.
+    fn package_providers(&self, service: ServiceId) -> Vec<PeerId> {
         let mut providers: Vec<PeerId> = self.known_hosts(service);
         if let Some(hosted) = self.hosted.get(&service) {
             let members = hosted.group.members().values().filter(|member| !member.witness);
-            providers.extend(members.map(|member| member.peer));
+            providers.extend(members.map(|member| member.peer).filter(|peer| *peer != self.cx.me));
         }
         if let Some(record) = self.directory.index().service(service, self.cx.now) {
             providers.push(record.publisher);
         }
-        self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
+        providers
     }
 
     /// A package for [`Node::get_package`] is known, or prepared, or cannot be had.
@@ -292,8 +298,8 @@ impl Node {
             other => other.clone(),
         };
         if result.is_ok() && !is_prepared {
-            let hosts = self.known_hosts(service);
-            return self.packages.prepare(&mut self.cx, &mut self.net, package, &hosts);
+            let providers = self.package_providers(service);
+            return self.packages.prepare(&mut self.cx, &mut self.net, package, &providers);
         }
         self.awaited.remove(&package);
         let Some(hosted) = self.hosted.get_mut(&service) else { return };

@@ -112,3 +112,18 @@ fn the_last_replica_gives_its_state_for_no_strangers_vote() {
     tabs.pass(1);
     assert_eq!(tabs.roles(), before, "its state is still there");
 }
+
+/// The members know each other and the publisher, whether or not a record of the host reached them.
+#[test]
+fn members_get_a_newer_package_from_each_other() {
+    let mut tabs = Tabs::new(3, "replicated-3");
+    let manifest =
+        br#"{"name":"toy","version":"2.0.0","engine":"wasm","state":"replicated-3","interface":{"add":{}}}"#;
+    let (manifest, module) = (manifest.to_vec(), b"toy:counter:30000".to_vec());
+    let publish = Command::Publish { manifest, module, ui: Vec::new() };
+    tabs.world.tell(PUBLISHER, Input::Command(RequestId(3), publish));
+    tabs.pass(3);
+    tabs.world.kill(PUBLISHER, Death::Closed);
+    tabs.pass(40);
+    assert!(tabs.leader().is_some(), "{:?}", tabs.roles());
+}
