@@ -18,7 +18,7 @@ use crate::io::{Answer, Event, Output, Query};
 use crate::lookup::Purpose;
 use crate::manifest::StateKind;
 use crate::node::Node;
-use crate::registry::{self, Succession, Validated};
+use crate::registry::{self, HostRecord, Succession, Validated};
 use crate::time::{Millis, Time};
 use crate::wire;
 
@@ -200,12 +200,12 @@ impl Node {
             stored.into_iter().partition(|(key, _)| key.starts_with("package/"));
         for (key, value) in packages {
             if let Err(reason) = self.recall_package(&value) {
-                self.refuse_stored(key, &reason);
+                self.refuse_stored(key, &reason, false);
             }
         }
         for (key, value) in states {
-            if let Err(reason) = self.recall_state(&value) {
-                self.refuse_stored(key, &reason);
+            if let Err((reason, for_good)) = self.recall_state(&value) {
+                self.refuse_stored(key, &reason, for_good);
             }
         }
         self.cx.put(Output::Answer { request, result: Ok(Answer::Done) });
@@ -278,7 +278,8 @@ impl Node {
             let Some(recalled) = self.recalled.remove(&service) else { continue };
             let back = result.clone().and_then(|()| self.bring_back(service, recalled));
             if let Err(reason) = back {
-                self.refuse_stored(state_key(service), &reason);
+                // Kept: what failed may work after the next start.
+                self.refuse_stored(state_key(service), &reason, false);
             }
         }
     }
@@ -292,23 +293,30 @@ impl Node {
         Ok(())
     }
 
-    fn recall_state(&mut self, value: &[u8]) -> Result<(), String> {
-        let state: State = wire::decode_unbounded(value).map_err(|error| error.to_string())?;
-        let record = Validated::decode(&state.record).map_err(|error| error.to_string())?;
+    /// An error says whether the state will never be of use.
+    fn recall_state(&mut self, value: &[u8]) -> Result<(), (String, bool)> {
+        let for_good = |reason: String| (reason, true);
+        let for_now = |reason: &str| (reason.to_owned(), false);
+        let state: State = wire::decode_unbounded(value).map_err(|error| for_good(error.to_string()))?;
+        let record = Validated::decode(&state.record).map_err(|error| for_good(error.to_string()))?;
         let service = record.service();
-        let valid = registry::validate(registry::service_key(service), &state.record, self.cx.now);
-        let Ok(Validated::Service(record)) = valid else {
-            return Err("the service's record has expired".to_owned());
+        let valid = registry::validate(registry::service_key(service), &state.record, self.cx.now).is_ok();
+        let Validated::Service(record) = record else {
+            return Err(for_good("it has no service record".to_owned()));
         };
-        if !record.hosts_permit(&self.cx.me) || state.succession.holder() != self.cx.me {
-            return Err("this node may not host the service".to_owned());
+        // Its own publisher signs a new record when it comes back.
+        if !valid && record.publisher != self.cx.me {
+            return Err(for_good("the service's record has expired".to_owned()));
         }
-        let known = self.packages.get(&state.package).ok_or("its package is not stored")?;
+        if !record.hosts_permit(&self.cx.me) || state.succession.holder() != self.cx.me {
+            return Err(for_good("this node may not host the service".to_owned()));
+        }
+        let known = self.packages.get(&state.package).ok_or(for_now("its package is not at hand"))?;
         if known.package.service() != service {
-            return Err("its package is that of another service".to_owned());
+            return Err(for_good("its package is that of another service".to_owned()));
         }
         if self.recalled.len() >= MAX_RECALLED {
-            return Err("too many services are stored".to_owned());
+            return Err(for_now("too many services are stored"));
         }
         let (name, own) = (record.name.clone(), record.publisher == self.cx.me);
         self.recalled.insert(service, Recalled { state, name, own, searching: false });
@@ -358,10 +366,31 @@ impl Node {
         Ok(())
     }
 
-    fn refuse_stored(&mut self, key: String, reason: &str) {
+    fn refuse_stored(&mut self, key: String, reason: &str, for_good: bool) {
         let message = format!("what was stored of a service cannot be used: {reason}");
         self.cx.event(Event::Error { code: "refused".to_owned(), message });
-        self.cx.put(Output::Store { key, value: None });
+        if for_good {
+            self.cx.put(Output::Store { key, value: None });
+        }
+    }
+
+    /// Of two hosts of a `single` service that went on in different epochs, the one in the lower gives way.
+    pub(crate) fn give_way(&mut self) {
+        let (index, me, now) = (self.directory.index(), self.cx.me, self.cx.now);
+        let outranked = |(service, hosted): (&ServiceId, &Hosted)| {
+            let rests = hosted.wanted == 1 && hosted.is_serving() && hosted.source.is_none();
+            let stateful = index.service(*service, now).is_some_and(|record| record.state != StateKind::None);
+            let hosts = if rests && stateful { index.hosts(*service, now) } else { Vec::new() };
+            let later = |host: &&&HostRecord| {
+                host.host != me && host.epoch > hosted.group.epoch() && index.is_proven(*service, &host.host)
+            };
+            let later = hosts.iter().find(later).map(|host| (host.host, (host.epoch, host.term)));
+            later.map(|later| (*service, later))
+        };
+        let outranked: Vec<_> = self.hosted.iter().filter_map(outranked).collect();
+        for (service, to) in outranked {
+            self.remove_hosted(service, Some(to));
+        }
     }
 }
 

@@ -18,6 +18,9 @@ use crate::session::server::{post, Parts, Server};
 use crate::time::{Millis, Time};
 use crate::wire::{ClientBody, ClientFrame, Control, GroupFrame, ServerBody, SessionFrame, Step};
 
+/// Peers that were members and are not released yet, at most.
+const MAX_FORMER: usize = 32;
+
 /// A group that this node takes part in as a target, until it leads alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incoming {
@@ -244,6 +247,9 @@ impl Hosted {
             net.send_or_dial(cx, peer, Lane::Group, &frame);
         }
         if progress.configured {
+            if self.former.len() > MAX_FORMER {
+                self.former.clear();
+            }
             self.former.extend(
                 self.group.members().values().map(|member| member.peer).filter(|peer| *peer != cx.me),
             );

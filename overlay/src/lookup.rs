@@ -47,6 +47,11 @@ pub(crate) enum Purpose {
     Recall {
         service: ServiceId,
     },
+    /// A package that the log of a service needs could not be had.
+    Await {
+        service: ServiceId,
+        package: PackageId,
+    },
     /// Its group is being changed.
     HandOver {
         service: ServiceId,
@@ -87,7 +92,7 @@ impl Node {
             }
             Some(Purpose::Publish { package }) => self.go_on_publishing(package),
             Some(Purpose::Recall { service }) => self.on_recall_searched(service),
-            Some(Purpose::HandOver { .. }) => {}
+            Some(Purpose::HandOver { .. } | Purpose::Await { .. }) => {}
             Some(Purpose::Package { request, service }) => self.fetch_package(request, &service),
             Some(Purpose::Hosts { session }) => {
                 let Some(service) = self.sessions.get(&session).map(|session| session.service) else {
@@ -135,6 +140,7 @@ impl Node {
                 self.handovers_until = None;
                 return;
             }
+            Purpose::Await { service, package } => return self.get_package(*service, *package),
             _ => return,
         };
         self.look_up(name, purpose);

@@ -59,6 +59,8 @@ pub struct Packages {
     asking: BTreeMap<PackageId, Asking>,
     preparations: BTreeMap<PackageId, Preparation>,
     fetches: BTreeMap<BlobId, Fetch>,
+    /// Packages that the sandbox refused: trying again would not help.
+    refused: BTreeSet<PackageId>,
     /// Fetches of state images: what they bring is not given to others.
     private: BTreeSet<BlobId>,
     /// Who may read a private blob.
@@ -74,6 +76,7 @@ impl Packages {
             asking: BTreeMap::new(),
             preparations: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            refused: BTreeSet::new(),
             private: BTreeSet::new(),
             readers: BTreeMap::new(),
         }
@@ -123,6 +126,11 @@ impl Packages {
         if self.readers.remove(&blob).is_some() {
             self.store.remove(blob);
         }
+    }
+
+    /// Did the sandbox refuse it.
+    pub fn is_refused(&self, package: &PackageId) -> bool {
+        self.refused.contains(package)
     }
 
     /// Is a manifest asked for.
@@ -251,7 +259,13 @@ impl Packages {
         if self.preparations.get(&package) == Some(&Preparation::Compiling) {
             match &result {
                 Ok(()) => self.preparations.insert(package, Preparation::Ready),
-                Err(_) => self.preparations.remove(&package),
+                Err(_) => {
+                    if self.refused.len() >= MAX_KNOWN {
+                        self.refused.pop_first();
+                    }
+                    self.refused.insert(package);
+                    self.preparations.remove(&package)
+                }
             };
             cx.signal(Signal::Prepared(package, result));
         }

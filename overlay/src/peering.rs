@@ -164,6 +164,7 @@ impl Node {
             hosted.sweep(&mut self.cx, &mut self.net);
         }
         self.seek_recalled();
+        self.give_way();
         let used = self.used_packages();
         self.packages.release_unused(&mut self.cx, &used);
         self.dirty.extend(self.hosted.keys().copied());

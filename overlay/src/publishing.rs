@@ -10,8 +10,11 @@ use crate::lookup::{Purpose, HOST_WITHIN};
 use crate::manifest::{self, Manifest, StateKind};
 use crate::node::Node;
 use crate::registry::{Genesis, ServiceRecord, SERVICE_LIFETIME};
+use crate::time::Millis;
 use crate::wire;
 
+/// Between two attempts to get a package that the log needs.
+const AWAIT_AGAIN: Millis = Millis::secs(2);
 /// From this length of the chain of hosts on, the publisher's next record names the present one as genesis.
 const RENEW_GENESIS: usize = 8;
 
@@ -302,6 +305,14 @@ impl Node {
             return self.packages.prepare(&mut self.cx, &mut self.net, package, &providers);
         }
         self.awaited.remove(&package);
+        // What cannot be fetched now may be had later: a member that gave up would give up its state.
+        let hopeless = self.packages.is_refused(&package) || known.is_some() && !same;
+        if result.is_err() && !hopeless && self.hosted.contains_key(&service) {
+            let again = Purpose::Await { service, package };
+            if self.later(AWAIT_AGAIN, self.cx.now + HOST_WITHIN, again).is_ok() {
+                return;
+            }
+        }
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
         if let (Ok(()), Some(known)) = (&result, known) {
             hosted.package = Some(package);

@@ -168,6 +168,8 @@ impl Hosted {
             Some("a handover of this service is under way")
         } else if !self.is_serving() || !resting || self.wanted == 1 && self.group.voters().len() != 1 {
             Some("this node does not serve the service alone at the moment")
+        } else if self.instance.as_ref().map(|instance| instance.machine().package) != self.package {
+            Some("a newer version of the service is being put in place")
         } else if target == cx.me && purpose != Purpose::Witness {
             Some("the target is this node itself")
         } else if !net.is_connected(cx, target) {

@@ -240,6 +240,10 @@ impl ClientSession {
 
     /// A frame from a peer that [`ClientSession::hears`].
     pub fn handle_frame(&mut self, now: Time, from: PeerId, frame: ServerFrame, out: &mut Vec<Action>) {
+        if frame.body == (ServerBody::Moved { to: None }) && from == self.server {
+            // It has the service no more, and knows of no authority.
+            return self.seek(now, out);
+        }
         if (frame.epoch, frame.term) < (self.epoch, self.term) {
             return;
         }

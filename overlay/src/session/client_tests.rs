@@ -87,7 +87,7 @@ fn everything_unacknowledged_follows_to_the_new_server() {
     assert_eq!(std::mem::take(&mut out), [Action::Answer(RequestId(2), Ok(Answer::Reply(vec![7])))]);
     session.handle_frame(NOW, T, frame(4, 2, ServerBody::Moved { to: Some(T) }), &mut out);
     let resend = [
-        Action::Send(T, ClientBody::Resume { next: 0 }),
+        Action::Send(T, ClientBody::Resume { next: 3 }),
         Action::Send(T, input(3, call_input())),
         Action::Moved,
     ];
