@@ -94,6 +94,9 @@ fn standing(state: &State) -> (&'static str, String) {
     match &state.join {
         Join::Failed(_) => ("is-bad", "could not join".into()),
         Join::Joining => ("is-waiting", "joining…".into()),
+        Join::Running if state.status.joined && state.status.relays.is_empty() => {
+            ("is-good", "joined, no relay now".into())
+        }
         Join::Running if state.status.joined => ("is-good", "joined".into()),
         Join::Running if !state.status.peers.is_empty() => {
             ("is-waiting", "joining… (no relay lends an address yet)".into())

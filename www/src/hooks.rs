@@ -37,6 +37,10 @@ pub fn use_peer(state: &UseReducerHandle<State>) {
                     let _ = Reflect::set(&js_sys::global(), &"tabfarm".into(), &peer);
                     dispatch.dispatch(Action::Joined(peer));
                 }
+                Err(error) if text(&error, "code") == "disconnected" => {
+                    let why = "No relay answered. Check that you are connected and that the relay runs.";
+                    dispatch.dispatch(Action::JoinFailed(why.to_owned()));
+                }
                 Err(error) => dispatch.dispatch(Action::JoinFailed(explain(&error))),
             }
         });
@@ -57,7 +61,11 @@ pub fn use_address(dispatch: Dispatch) {
             dispatch.dispatch(Action::Show(view, service));
         };
         read();
-        let listener = EventListener::new(&window(), "hashchange", move |_| read());
+        let listener = EventListener::new(&window(), "hashchange", move |_| {
+            read();
+            // A view begins at its top, not where another one was left.
+            window().scroll_to_with_x_and_y(0.0, 0.0);
+        });
         move || drop(listener)
     });
 }

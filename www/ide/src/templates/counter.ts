@@ -14,7 +14,7 @@ class Counter extends Service {
   call(cx: Cx, session: Session, method: string, body: Uint8Array): Uint8Array {
     if (method == "add") {
       const amount = F64.parseFloat(text(body));
-      if (isNaN(amount)) return cx.fail("give me a number");
+      if (amount != Math.floor(amount) || Math.abs(amount) > 1e9) return cx.fail("give me a whole number, at most a billion");
       this.total += <i64>amount;
       const now = bytes(this.total.toString());
       cx.put("total", now);
