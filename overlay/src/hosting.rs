@@ -221,6 +221,12 @@ impl Hosted {
         }
         let Some(instance) = self.instance.as_mut().filter(|_| leads) else {
             let leader = self.group.leader().filter(|member| !member.witness && member.peer != cx.me);
+            let is_datagram = matches!(frame.body, ClientBody::Datagram { .. });
+            if leader.is_none() && is_datagram && self.told.is_some() {
+                // Between this node's leadership and the next, known in a moment: what waits is passed on then.
+                self.server.hold(from, frame);
+                return;
+            }
             if let Some(leader) = leader {
                 if pass_on(cx, net, leader.peer, from, &frame) {
                     return;
