@@ -54,7 +54,7 @@ for (const level of ["0", "2"]) {
       });
       assert.deepEqual(got, [
         "created", ["done", "", got[1][2], "Send 1 0"], ["trapped", "unreachable: spoilt (service.ts:15:48)"], ["done", "1000"], "created",
-        true, ["done", "2500"], ["failed", "give me a number"], ["failed", 'unknown method "nope"'],
+        true, ["done", "2500"], ["failed", "give me a whole number, at most a billion"], ["failed", 'unknown method "nope"'],
         ["done", "0"], ["done", ""], ["done", "2500"],
       ]);
     }));

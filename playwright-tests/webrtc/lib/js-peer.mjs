@@ -76,6 +76,8 @@ export async function startJsPeer() {
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => false },
+    // Its default takes five connections of one peer a second: tests dial faster.
+    connectionManager: { inboundConnectionThreshold: 1000 },
     connectionMonitor: { enabled: false },
     services: { identify: identify(), ping: ping() },
   });

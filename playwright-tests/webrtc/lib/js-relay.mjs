@@ -20,6 +20,8 @@ const node = await createLibp2p({
   transports: [webSockets()],
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
+  // Its default takes five connections of one peer a second: tests dial faster.
+  connectionManager: { inboundConnectionThreshold: 1000 },
   connectionMonitor: { enabled: false },
   services: {
     identify: identify(),

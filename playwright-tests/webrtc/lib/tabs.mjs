@@ -32,6 +32,10 @@ export async function startRelay() {
   const script = fileURLToPath(new URL("js-relay.mjs", import.meta.url));
   const child = spawn(process.execPath, [script], { stdio: ["pipe", "pipe", "inherit"] });
   const [address] = await once(createInterface({ input: child.stdout }), "line");
+  // A test that fails before it ends its relay must not keep this process from ending; the relay ends with it.
+  child.unref();
+  child.stdin.unref();
+  child.stdout.unref();
   const kill = async () => {
     if (child.exitCode === null && child.signalCode === null) {
       const exited = once(child, "exit");
