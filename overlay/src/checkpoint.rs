@@ -351,9 +351,7 @@ impl Node {
         let mut hosted = Hosted::new(&self.cx, service, name, group, Some(instance));
         hosted.record = record;
         hosted.succession = succession;
-        hosted.package = Some(state.package);
-        hosted.memory_mib = requires.memory_mib;
-        hosted.storage_mib = requires.storage_mib;
+        hosted.runs(state.package, &requires);
         (hosted.saved.index, hosted.saved.package) = (Some(state.index), Some(state.package));
         hosted.saved.back_from = Some(state.taken);
         hosted.server.on_state_lost();

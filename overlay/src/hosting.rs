@@ -11,12 +11,13 @@ use crate::handover::source::Source;
 use crate::id::{PackageId, PeerId, ServiceId};
 use crate::instance::{Image, Instance};
 use crate::io::{Event, HostedInfo, Lane};
+use crate::manifest::Requires;
 use crate::net::Net;
 use crate::registry::Succession;
 use crate::replicas::Keeper;
 use crate::session::server::{post, Parts, Server};
 use crate::time::{Millis, Time};
-use crate::wire::{ClientBody, ClientFrame, Control, GroupFrame, ServerBody, SessionFrame, Step};
+use crate::wire::{ClientFrame, Control, GroupFrame, ServerBody, SessionFrame, Step};
 
 /// Peers that were members and are not released yet, at most.
 const MAX_FORMER: usize = 32;
@@ -166,6 +167,12 @@ impl Hosted {
         from.is_some_and(|(_, index)| executed >= Some(index))
     }
 
+    /// Runs this package from now on, within what its manifest requires.
+    pub fn runs(&mut self, package: PackageId, requires: &Requires) {
+        self.package = Some(package);
+        (self.memory_mib, self.storage_mib) = (requires.memory_mib, requires.storage_mib);
+    }
+
     /// A replica, or a vote: what its leader may seed anew. The one host of a `single` service is neither.
     pub fn wanted_or_witness(&self) -> bool {
         self.wanted > 1 || self.instance.is_none()
@@ -221,19 +228,16 @@ impl Hosted {
         }
         let Some(instance) = self.instance.as_mut().filter(|_| leads) else {
             let leader = self.group.leader().filter(|member| !member.witness && member.peer != cx.me);
-            let is_datagram = matches!(frame.body, ClientBody::Datagram { .. });
-            if leader.is_none() && is_datagram && self.told.is_some() {
-                // Between this node's leadership and the next, known in a moment: what waits is passed on then.
-                self.server.hold(from, frame);
-                return;
-            }
-            if let Some(leader) = leader {
-                if pass_on(cx, net, leader.peer, from, &frame) {
-                    return;
+            match leader {
+                Some(leader) if pass_on(cx, net, leader.peer, from, &frame) => {}
+                Some(leader) => {
+                    let authority = (self.group.epoch(), self.group.term());
+                    let body = ServerBody::Moved { to: Some(leader.peer) };
+                    post(cx, net, self.service, (from, frame.session), authority, 0, body);
                 }
-                let authority = (self.group.epoch(), self.group.term());
-                let body = ServerBody::Moved { to: Some(leader.peer) };
-                post(cx, net, self.service, (from, frame.session), authority, 0, body);
+                // Between this node's leadership and the next, known in a moment: what waits is passed on then.
+                None if self.told.is_some() && frame.is_datagram() => self.server.hold(from, frame),
+                None => {}
             }
             return;
         };
@@ -479,11 +483,10 @@ impl Hosted {
 
 /// Passes a late datagram on to who leads now; false for any other frame.
 pub fn pass_on(cx: &mut Cx, net: &mut Net, leader: PeerId, consumer: PeerId, frame: &ClientFrame) -> bool {
-    let is_datagram = matches!(frame.body, ClientBody::Datagram { .. });
-    if is_datagram {
+    if frame.is_datagram() {
         net.send(cx, leader, Lane::Session, &SessionFrame::Late { consumer, frame: frame.clone() });
     }
-    is_datagram
+    frame.is_datagram()
 }
 
 /// A sealed log takes nothing more: what this node executed after the image, the target would execute again.

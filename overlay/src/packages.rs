@@ -242,6 +242,11 @@ impl Packages {
         }
     }
 
+    /// Are more packages prepared than are kept for later.
+    pub fn has_surplus(&self) -> bool {
+        self.preparations.len() > MAX_PREPARED
+    }
+
     /// Makes the sandbox forget prepared packages that nothing uses, when there are many.
     pub fn release_unused(&mut self, cx: &mut Cx, used: &BTreeSet<PackageId>) {
         let unused =

@@ -165,8 +165,10 @@ impl Node {
         }
         self.seek_recalled();
         self.give_way();
-        let used = self.used_packages();
-        self.packages.release_unused(&mut self.cx, &used);
+        if self.packages.has_surplus() {
+            let used = self.used_packages();
+            self.packages.release_unused(&mut self.cx, &used);
+        }
         self.dirty.extend(self.hosted.keys().copied());
         self.drop_leaderless();
         self.renew_records();

@@ -260,9 +260,7 @@ impl Node {
         }
         let entry = Entry::Upgrade { package, now: self.cx.now };
         hosted.group.propose(wire::encode(&entry)).map_err(|_| "the service is busy".to_owned())?;
-        hosted.package = Some(package);
-        hosted.memory_mib = known.package.manifest.requires.memory_mib;
-        hosted.storage_mib = known.package.manifest.requires.storage_mib;
+        hosted.runs(package, &known.package.manifest.requires);
         if let Some(bytes) = self.directory.index().service_bytes(service) {
             hosted.record = bytes.to_vec();
         }
@@ -315,9 +313,7 @@ impl Node {
         }
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
         if let (Ok(()), Some(known)) = (&result, known) {
-            hosted.package = Some(package);
-            hosted.memory_mib = known.manifest.requires.memory_mib;
-            hosted.storage_mib = known.manifest.requires.storage_mib;
+            hosted.runs(package, &known.manifest.requires);
         }
         if let Some(instance) = &mut hosted.instance {
             instance.on_package(&mut self.cx, package, &result);

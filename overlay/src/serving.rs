@@ -13,7 +13,7 @@ use crate::node::{Moved, Node};
 use crate::session::server::post;
 use crate::session::NOT_PERMITTED;
 use crate::time::Millis;
-use crate::wire::{ClientBody, ClientFrame, Control, ServerBody, ServerFrame, Step};
+use crate::wire::{ClientFrame, Control, ServerBody, ServerFrame, Step};
 
 /// Gas that one core executes in a second, roughly (guess, from the instrumenter's measurements).
 pub(crate) const GAS_PER_CORE: u64 = 1_000_000_000;
@@ -41,13 +41,11 @@ impl Node {
             self.dirty.insert(service);
             return;
         }
-        let late = self.moved.get(&service).filter(|moved| self.cx.now < moved.late_until);
-        if let Some(to) = late.map(|moved| moved.to) {
-            if pass_on(&mut self.cx, &mut self.net, to, from, &frame) {
+        let (to, authority) = match self.moved.get(&service) {
+            Some(moved) if self.cx.now < moved.late_until && frame.is_datagram() => {
+                pass_on(&mut self.cx, &mut self.net, moved.to, from, &frame);
                 return;
             }
-        }
-        let (to, authority) = match self.moved.get(&service) {
             Some(moved) => (Some(moved.to), moved.authority),
             None => (None, (0, 0)),
         };
@@ -59,8 +57,7 @@ impl Node {
     pub(crate) fn on_late_frame(&mut self, from: PeerId, consumer: PeerId, frame: ClientFrame) {
         let now = self.cx.now;
         let Some(hosted) = self.hosted.get(&frame.service) else { return };
-        let is_datagram = matches!(frame.body, ClientBody::Datagram { .. });
-        if is_datagram && hosted.group.leads() && hosted.takes_late_from(now, from) {
+        if frame.is_datagram() && hosted.group.leads() && hosted.takes_late_from(now, from) {
             self.on_client_frame(consumer, frame);
         }
     }
@@ -124,9 +121,7 @@ impl Node {
         let group = Group::found(&mut self.cx, epoch, 0, 0);
         let mut hosted = Hosted::new(&self.cx, service, name, group, Some(instance));
         hosted.record = record;
-        hosted.package = Some(package);
-        hosted.memory_mib = requires.memory_mib;
-        hosted.storage_mib = requires.storage_mib;
+        hosted.runs(package, &requires);
         hosted.wanted = wanted;
         self.insert_hosted(hosted);
         Ok(service)

@@ -299,6 +299,13 @@ pub struct ClientFrame {
     pub body: ClientBody,
 }
 
+impl ClientFrame {
+    /// Lossy: nobody sends it again.
+    pub fn is_datagram(&self) -> bool {
+        matches!(self.body, ClientBody::Datagram { .. })
+    }
+}
+
 /// What a consumer sends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ClientBody {

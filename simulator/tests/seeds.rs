@@ -62,6 +62,8 @@ fn a_replicated_service_survives_its_leaders() {
     for report in sweep("replicated-kill", 0..10) {
         assert!(report.deaths >= 5 && report.replies > 1_000, "{report:?}");
         assert_eq!(report.sessions_lost, 0, "{report:?}");
+        // Without heartbeats a consumer hears of its server's silent death from its transport, after 12 to 17 s.
+        assert!(report.longest_gap_ms < 5_000, "{report:?}");
     }
 }
 

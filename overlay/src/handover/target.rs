@@ -376,11 +376,9 @@ impl Arrival {
         let mut hosted = Hosted::new(cx, service, target.name, group, Some(instance));
         hosted.record = target.record;
         hosted.succession = succession;
-        hosted.package = Some(target.package);
         hosted.incoming = Some(Incoming { id: target.id, source: target.source, replica });
         if let Some(known) = packages.get(&target.package) {
-            hosted.memory_mib = known.package.manifest.requires.memory_mib;
-            hosted.storage_mib = known.package.manifest.requires.storage_mib;
+            hosted.runs(target.package, &known.package.manifest.requires);
             hosted.wanted = known.package.manifest.state.voters().max(1);
         }
         hosted

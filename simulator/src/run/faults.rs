@@ -8,6 +8,7 @@ use overlay::time::Time;
 use overlay::wire::{self, Control, Step as HandoverStep};
 
 use super::{service_id, Moving, Run, Todo};
+use crate::link::Micros;
 use crate::peer::{GroupView, Peer};
 use crate::scenario::{FaultKind, PlannedFault, Role};
 use crate::world::{Death, NodeIndex};
@@ -71,25 +72,28 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
         let what = format!("{:?} of {:?} (node {victim}) at {}, {at:.4} s", fault.kind, fault.who, fault.at);
         self.report.log.push(format!("{at:>10.4} {what}"));
         self.report.fault = Some(what);
-        let until = self.world.now() + fault.seconds * 1_000_000;
+        let dies = matches!(fault.kind, FaultKind::Close | FaultKind::Kill);
+        if let (true, Some(name)) = (dies, self.services[service].name.clone()) {
+            self.note_doom(service, &name, victim);
+        }
+        self.hit(fault.kind, victim, self.world.now() + fault.seconds * 1_000_000);
+        self.incarnations[victim] += u64::from(dies);
+    }
+
+    /// What a fault does to its victim. A freeze or a separation ends at `until`; the dead stay dead.
+    fn hit(&mut self, kind: FaultKind, victim: NodeIndex, until: Micros) {
         let others: Vec<NodeIndex> = (0..self.world.len()).filter(|node| *node != victim).collect();
-        match fault.kind {
+        match kind {
             FaultKind::None => {}
-            FaultKind::Close | FaultKind::Kill => {
-                if let Some(name) = self.services[service].name.clone() {
-                    self.note_doom(service, &name, victim);
-                }
-                let death = if fault.kind == FaultKind::Kill { Death::Silent } else { Death::Closed };
-                self.world.kill(victim, death);
-                self.incarnations[victim] += 1;
-            }
+            FaultKind::Close => self.world.kill(victim, Death::Closed),
+            FaultKind::Kill => self.world.kill(victim, Death::Silent),
             FaultKind::Freeze => {
                 self.world.freeze(victim);
                 self.later(until, Todo::Thaw(victim));
             }
             FaultKind::Mute | FaultKind::Isolate => {
                 let mut pairs: Vec<_> = others.iter().map(|other| (victim, *other)).collect();
-                if fault.kind == FaultKind::Isolate {
+                if kind == FaultKind::Isolate {
                     pairs.extend(others.iter().map(|other| (*other, victim)));
                 }
                 pairs.iter().for_each(|(from, to)| self.world.block(*from, *to));
@@ -166,27 +170,9 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
                 self.report
                     .log
                     .push(format!("{:>10.4} the leader, node {victim}: {kind:?}", at as f64 / 1e6));
-                let others: Vec<NodeIndex> = (0..self.world.len()).filter(|node| *node != victim).collect();
-                match kind {
-                    FaultKind::None => {}
-                    FaultKind::Close | FaultKind::Kill => {
-                        let death = if kind == FaultKind::Kill { Death::Silent } else { Death::Closed };
-                        self.world.kill(victim, death);
-                        self.later(at + back, Todo::Revive(victim));
-                    }
-                    FaultKind::Freeze => {
-                        self.world.freeze(victim);
-                        self.later(at + back, Todo::Thaw(victim));
-                    }
-                    FaultKind::Mute | FaultKind::Isolate => {
-                        let mut pairs: Vec<_> = others.iter().map(|other| (victim, *other)).collect();
-                        if kind == FaultKind::Isolate {
-                            pairs.extend(others.iter().map(|other| (*other, victim)));
-                        }
-                        pairs.iter().for_each(|(from, to)| self.world.block(*from, *to));
-                        self.later(at + back, Todo::Unblock(pairs));
-                    }
-                    FaultKind::Cut => others.into_iter().for_each(|other| self.world.cut(victim, other)),
+                self.hit(kind, victim, at + back);
+                if matches!(kind, FaultKind::Close | FaultKind::Kill) {
+                    self.later(at + back, Todo::Revive(victim));
                 }
                 every
             }
