@@ -1,4 +1,4 @@
-//! Lanes: the independent ordered streams between two peers, over whatever connections they have.
+//! Lanes: the independent streams between two peers, over whatever connections they have.
 //!
 //! One pair of peers may have several connections at a time: a relayed one that is being replaced by WebRTC, or two
 //! that crossed. The pair's frames nevertheless arrive in order and exactly once while the two stay connected:
@@ -17,20 +17,27 @@
 //! - A peer that refuses a lane, and has opened none itself, is not of the overlay: a plain libp2p node that uses this
 //!   one as a relay or for the DHT. It is reported as disconnected and left alone; its connections stay.
 //!
+//! - The datagram lane is lossy. Where the platform has a way beside the streams ([`Datagrams`]), its frames take that; else
+//!   its stream, before which few of them wait: the oldest are dropped.
+//!
 //! `behaviour` holds the pairs, `handler` moves bytes on one connection, `shared` is what the two share: handlers
 //! take frames straight from the pair's queues and put them straight into the inbox, without a hop over a channel.
 
 mod behaviour;
+mod datagrams;
 mod handler;
 mod shared;
 
 pub use behaviour::{Behaviour, Event, Limit};
+pub use datagrams::Datagrams;
 pub use handler::Handler;
 
-use overlay::io::MAX_FRAME;
+use overlay::io::{MAX_DATAGRAM_FRAME, MAX_FRAME};
 
 /// Bytes that may wait for one peer on one lane; more closes the connections to it.
 pub const MAX_QUEUED: usize = 4 * 1024 * 1024;
+/// Datagrams that may wait for one peer's stream, a second of voice: the oldest of more are dropped.
+const MAX_DATAGRAMS: usize = 64;
 /// Bytes of received frames that may wait for the driver, all peers together; more stops reading.
 const MAX_INBOX: usize = 8 * 1024 * 1024;
 /// Frames that are queued together are written together, up to about this many bytes.
@@ -46,3 +53,4 @@ fn index(lane: overlay::io::Lane) -> usize {
 }
 
 const _: () = assert!(MAX_FRAME < MAX_QUEUED && MAX_FRAME < MAX_INBOX);
+const _: () = assert!(MAX_DATAGRAMS * MAX_DATAGRAM_FRAME < MAX_QUEUED);

@@ -1,6 +1,7 @@
 //! Lanes over real connections: order, an upgrade in the middle, a full queue, a peer that starts afresh.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -11,9 +12,9 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{dial_opts::DialOpts, dial_opts::PeerCondition, NetworkBehaviour, SwarmEvent};
 use libp2p::{noise, ping, relay, yamux, Multiaddr, PeerId, Swarm, Transport};
-use overlay::io::{Lane, Path, MAX_FRAME};
+use overlay::io::{Lane, Path, MAX_DATAGRAM_FRAME, MAX_FRAME};
 use overlay_libp2p::addresses::kernel_peer;
-use overlay_libp2p::lanes::{Behaviour, Event, Limit, MAX_QUEUED};
+use overlay_libp2p::lanes::{Behaviour, Datagrams, Event, Limit, MAX_QUEUED};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -46,6 +47,10 @@ impl Peer {
     }
 
     async fn limited(key: &Keypair, seed: u64, is_relay: bool, limit: Option<Limit>) -> Peer {
+        Peer::with_lanes(key, is_relay, Behaviour::new(seed).with_limit(limit)).await
+    }
+
+    async fn with_lanes(key: &Keypair, is_relay: bool, lanes: Behaviour) -> Peer {
         let id = key.public().to_peer_id();
         let (circuits, client) = relay::client::new(id);
         let transport = circuits
@@ -55,12 +60,7 @@ impl Peer {
             .multiplex(yamux::Config::default())
             .boxed();
         let server = is_relay.then(|| relay::Behaviour::new(id, relay::Config::default())).into();
-        let protocols = Protocols {
-            lanes: Behaviour::new(seed).with_limit(limit),
-            client,
-            server,
-            ping: ping::Behaviour::default(),
-        };
+        let protocols = Protocols { lanes, client, server, ping: ping::Behaviour::default() };
         let config = overlay_libp2p::swarm_config(libp2p::swarm::Config::with_tokio_executor());
         let mut swarm = Swarm::new(transport, protocols, id, config);
         swarm.listen_on("/memory/0".parse().unwrap()).unwrap();
@@ -139,9 +139,11 @@ async fn frames_arrive_in_order_on_every_lane_and_of_every_size() {
     a.connected(&b, Path::Direct).await;
     b.connected(&a, Path::Direct).await;
     let sizes = [0, 1, 1_000, 9_000, 70_000, MAX_FRAME];
+    let sizes_of =
+        |lane| if lane == Lane::Datagram { [0, 1, 2, 3, 1_000, MAX_DATAGRAM_FRAME] } else { sizes };
     for round in 0..20u8 {
         for lane in Lane::ALL {
-            a.send(&b, lane, vec![round; sizes[round as usize % sizes.len()]]);
+            a.send(&b, lane, vec![round; sizes_of(lane)[round as usize % sizes.len()]]);
         }
     }
     let mut next = [0; Lane::ALL.len()];
@@ -149,9 +151,62 @@ async fn frames_arrive_in_order_on_every_lane_and_of_every_size() {
         let Event::Received { peer, lane, frame } = b.event().await else { panic!("only frames") };
         let round: usize = next[lane as usize];
         assert_eq!(peer, a.kernel_id());
-        assert_eq!(frame, vec![round as u8; sizes[round % sizes.len()]], "{lane:?} {round}");
+        assert_eq!(frame, vec![round as u8; sizes_of(lane)[round % sizes.len()]], "{lane:?} {round}");
         next[lane as usize] += 1;
     }
+}
+
+/// A way beside the streams that takes every other datagram.
+struct EveryOther {
+    taken: mpsc::UnboundedSender<Vec<u8>>,
+    arriving: mpsc::UnboundedReceiver<(PeerId, Vec<u8>)>,
+    next: bool,
+}
+
+impl Datagrams for EveryOther {
+    fn send(&mut self, _: &PeerId, datagram: &[u8]) -> bool {
+        self.next = !self.next;
+        if self.next {
+            self.taken.send(datagram.to_vec()).unwrap();
+        }
+        self.next
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(PeerId, Vec<u8>)> {
+        match self.arriving.poll_recv(cx) {
+            Poll::Ready(Some(arrived)) => Poll::Ready(arrived),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn datagrams_take_the_way_beside_the_streams_where_there_is_one_and_are_heard_of_peers_only() {
+    let (taken, mut beside) = mpsc::unbounded_channel();
+    let (arrive, arriving) = mpsc::unbounded_channel();
+    let way = EveryOther { taken, arriving, next: false };
+    let key = Keypair::generate_ed25519();
+    let mut a = Peer::with_lanes(&key, false, Behaviour::new(1).with_datagrams(Box::new(way))).await;
+    let mut b = peer(2).await;
+    a.dial(&b.address);
+    a.connected(&b, Path::Direct).await;
+    b.connected(&a, Path::Direct).await;
+    for n in 0..4 {
+        a.send(&b, Lane::Datagram, number(n));
+        a.send(&b, Lane::Session, number(n));
+    }
+    let (mut datagrams, mut ordered) = (Vec::new(), Vec::new());
+    for _ in 0..6 {
+        let Event::Received { lane, frame, .. } = b.event().await else { panic!("only frames") };
+        if lane == Lane::Datagram { &mut datagrams } else { &mut ordered }.push(frame);
+    }
+    assert_eq!(datagrams, [number(1), number(3)]);
+    assert_eq!(ordered, (0..4).map(number).collect::<Vec<_>>());
+    assert_eq!([beside.recv().await.unwrap(), beside.recv().await.unwrap()], [number(0), number(2)]);
+    arrive.send((PeerId::random(), number(8))).unwrap();
+    arrive.send((b.id, number(9))).unwrap();
+    let heard = Event::Received { peer: b.kernel_id(), lane: Lane::Datagram, frame: number(9) };
+    assert_eq!(a.event().await, heard);
 }
 
 /// A libp2p node that knows nothing of lanes.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{BlobId, PackageId, PeerId, RequestId, ServiceId};
-use crate::io::{Answer, Command, Error, Output, Role, MAX_BODY};
+use crate::io::{Answer, Command, Error, Output, Role, MAX_BODY, MAX_DATAGRAM};
 use crate::lookup::{Purpose, FIND_HOST_WITHIN, HOST_WITHIN, MAX_RETRIES};
 use crate::node::{Leaving, Node};
 use crate::session::client::Action;
@@ -75,11 +75,8 @@ impl Node {
                 self.in_session(request, session, check, |s, _, out| s.message(request, body, out));
             }
             Command::Datagram { session, body } => {
-                let check = check_size(body.len(), 1200);
-                self.in_session(request, session, check, |s, _, out| {
-                    s.datagram(body, out);
-                    out.push(Action::Answer(request, Ok(Answer::Done)));
-                });
+                let check = check_size(body.len(), MAX_DATAGRAM);
+                self.in_session(request, session, check, |s, now, out| s.datagram(now, request, body, out));
             }
             Command::Close { session } => {
                 self.in_session(request, session, Ok(()), |s, _, out| {

@@ -1,12 +1,12 @@
 //! This node as a consumer: what its sessions want done.
 
 use crate::id::{RequestId, SessionId};
-use crate::io::{Answer, Error, Event, Lane, Path, Query, SessionInfo};
+use crate::io::{Answer, Error, Event, Path, Query, SessionInfo};
 use crate::lookup::Purpose;
 use crate::node::Node;
 use crate::session::client::{Action, ClientSession};
 use crate::time::Time;
-use crate::wire::{ClientFrame, SessionFrame};
+use crate::wire::SessionFrame;
 
 impl Node {
     /// Runs `step` on a session and does what it wants done.
@@ -29,14 +29,8 @@ impl Node {
             match action {
                 Action::Send(peer, body) => {
                     let Some(session) = self.sessions.get_mut(&id) else { continue };
-                    let frame = ClientFrame {
-                        service: session.service,
-                        session: session.wire_id(),
-                        ack: session.ack(),
-                        body,
-                    };
-                    let frame = SessionFrame::Client(frame);
-                    if !self.net.send_or_dial(&mut self.cx, peer, Lane::Session, &frame) {
+                    let frame = SessionFrame::Client(session.frame(body));
+                    if !self.net.send_or_dial(&mut self.cx, peer, frame.lane(), &frame) {
                         unreachable = Some(peer);
                     }
                 }

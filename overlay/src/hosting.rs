@@ -484,7 +484,7 @@ impl Hosted {
 /// Passes a late datagram on to who leads now; false for any other frame.
 pub fn pass_on(cx: &mut Cx, net: &mut Net, leader: PeerId, consumer: PeerId, frame: &ClientFrame) -> bool {
     if frame.is_datagram() {
-        net.send(cx, leader, Lane::Session, &SessionFrame::Late { consumer, frame: frame.clone() });
+        net.send(cx, leader, Lane::Datagram, &SessionFrame::Late { consumer, frame: frame.clone() });
     }
     frame.is_datagram()
 }

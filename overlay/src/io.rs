@@ -10,9 +10,14 @@ use crate::time::Time;
 pub const MAX_FRAME: usize = 320 * 1024;
 /// The most bytes of a call's, a reply's or a message's body.
 pub const MAX_BODY: usize = 256 * 1024;
+/// The most bytes of a datagram's body: fits an IP packet behind the headers of SCTP, DTLS and a tunnel.
+pub const MAX_DATAGRAM: usize = 1200;
+/// The most bytes of a frame of the datagram lane: a datagram behind the longest header.
+pub const MAX_DATAGRAM_FRAME: usize = MAX_DATAGRAM + 160;
 
-/// The independent ordered streams between two peers. A driver keeps one stream per lane and peer pair, opened on
-/// first use; frames of one lane arrive in order and once while the two stay connected.
+/// The independent lanes between two peers. A driver keeps one stream per lane and peer pair, opened on first use;
+/// frames of one lane arrive in order and once while the two stay connected. Those of [`Lane::Datagram`] alone may be
+/// lost, overtaken and late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     /// Greetings, queries, records, handover: `/tabfarm/control/1`.
@@ -23,11 +28,13 @@ pub enum Lane {
     Group,
     /// Chunks: `/tabfarm/bulk/1`.
     Bulk,
+    /// Datagrams of sessions, each of at most [`MAX_DATAGRAM_FRAME`] bytes: `/tabfarm/datagram/1`.
+    Datagram,
 }
 
 impl Lane {
     /// All lanes.
-    pub const ALL: [Lane; 4] = [Lane::Control, Lane::Session, Lane::Group, Lane::Bulk];
+    pub const ALL: [Lane; 5] = [Lane::Control, Lane::Session, Lane::Group, Lane::Bulk, Lane::Datagram];
 
     /// The stream protocol's name.
     pub const fn protocol(self) -> &'static str {
@@ -36,6 +43,7 @@ impl Lane {
             Lane::Session => "/tabfarm/session/1",
             Lane::Group => "/tabfarm/group/1",
             Lane::Bulk => "/tabfarm/bulk/1",
+            Lane::Datagram => "/tabfarm/datagram/1",
         }
     }
 }
@@ -102,7 +110,7 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send a frame to a connected peer. A driver whose queue for the peer and lane is full (4 MiB) closes the
-    /// connection and reports `Disconnected`.
+    /// connection and reports `Disconnected`; of the datagram lane it drops frames instead.
     Send {
         /// A connected peer.
         peer: PeerId,
@@ -553,6 +561,15 @@ pub enum Event {
         /// The datagram.
         #[serde(with = "serde_bytes")]
         body: Vec<u8>,
+    },
+    /// Something that a session sent without waiting for an answer was refused.
+    SessionError {
+        /// The session's id in hex.
+        session: String,
+        /// One of the codes of [`Error`].
+        code: String,
+        /// In words.
+        message: String,
     },
     /// A session ended.
     Closed {

@@ -234,7 +234,7 @@ impl Node {
                 Ok(control) if control.check().is_ok() => self.on_control(from, control),
                 _ => self.on_bad_frame(from, lane),
             },
-            Lane::Session => match wire::decode::<SessionFrame>(frame) {
+            Lane::Session | Lane::Datagram => match SessionFrame::decode(lane, frame) {
                 Ok(SessionFrame::Client(frame)) => self.on_client_frame(from, frame),
                 Ok(SessionFrame::Server(frame)) => self.on_server_frame(from, frame),
                 Ok(SessionFrame::Late { consumer, frame }) => self.on_late_frame(from, consumer, frame),

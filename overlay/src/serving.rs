@@ -37,6 +37,13 @@ impl Node {
                 post(&mut self.cx, &mut self.net, service, (from, frame.session), authority, 0, body);
                 return;
             }
+            let permitted = known.is_none_or(|known| known.package.manifest.permissions.datagrams);
+            if frame.is_datagram() && !permitted && hosted.group.leads() {
+                let authority = (hosted.group.epoch(), hosted.group.term());
+                let key = (from, frame.session);
+                post(&mut self.cx, &mut self.net, service, key, authority, 0, ServerBody::NoDatagrams);
+                return;
+            }
             hosted.handle_client(&mut self.cx, &mut self.net, from, frame);
             self.dirty.insert(service);
             return;

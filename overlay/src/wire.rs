@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::id::{BlobId, Hash, PackageId, PeerId, ServiceId, SessionId};
-use crate::io::{Query, Role, MAX_FRAME};
+use crate::io::{Lane, Query, Role, MAX_DATAGRAM_FRAME, MAX_FRAME};
 use crate::registry::Succession;
 
 /// The version of every message on every lane. A node refuses frames of another version by name.
@@ -35,6 +35,9 @@ pub enum WireError {
     /// A list is longer than its bound.
     #[error("the list {0} is too long")]
     TooLong(&'static str),
+    /// An ordered message on the datagram lane, or a datagram on an ordered one.
+    #[error("the message belongs on {}", .0.protocol())]
+    WrongLane(Lane),
 }
 
 /// A message as a frame.
@@ -286,6 +289,37 @@ pub enum SessionFrame {
     },
 }
 
+impl SessionFrame {
+    /// Where it goes: datagrams go on a lane of their own, on which nothing else may come.
+    pub fn lane(&self) -> Lane {
+        let datagram = match self {
+            SessionFrame::Client(frame) => frame.is_datagram(),
+            SessionFrame::Server(frame) => matches!(frame.body, ServerBody::Datagram { .. }),
+            SessionFrame::Late { .. } => true,
+        };
+        if datagram {
+            Lane::Datagram
+        } else {
+            Lane::Session
+        }
+    }
+
+    /// A frame of the session or the datagram lane.
+    pub fn decode(lane: Lane, frame: &[u8]) -> Result<Self, WireError> {
+        if lane == Lane::Datagram && frame.len() > MAX_DATAGRAM_FRAME {
+            return Err(WireError::TooLarge(frame.len()));
+        }
+        let message: Self = decode(frame)?;
+        match &message {
+            SessionFrame::Late { frame, .. } if !frame.is_datagram() => {
+                Err(WireError::WrongLane(Lane::Session))
+            }
+            _ if message.lane() != lane => Err(WireError::WrongLane(message.lane())),
+            _ => Ok(message),
+        }
+    }
+}
+
 /// Consumer → server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClientFrame {
@@ -430,6 +464,8 @@ pub enum ServerBody {
         /// The datagram.
         body: ByteBuf,
     },
+    /// The service's manifest does not permit datagrams: one was dropped.
+    NoDatagrams,
 }
 
 /// An item of a session's outbox, part of the replicated state.
@@ -578,6 +614,39 @@ mod tests {
         assert_eq!(check(LogStart { index: u64::MAX, ..start.clone() }), Err(WireError::TooLong("log")));
         assert_eq!(check(LogStart { term: u64::MAX, ..start.clone() }), Err(WireError::TooLong("log")));
         assert_eq!(check(LogStart { epoch: u64::MAX, ..start }), Err(WireError::TooLong("log")));
+    }
+
+    #[test]
+    fn the_longest_datagrams_fit_their_lane_and_nothing_else_may_come_on_it() {
+        let (service, session) = (ServiceId(Hash([0xff; 32])), SessionId(u128::MAX));
+        let client = |body| ClientFrame { service, session, ack: u64::MAX, body };
+        let server =
+            |body| ServerFrame { service, session, epoch: u64::MAX, term: u64::MAX, ack: u64::MAX, body };
+        let body = || ByteBuf::from(vec![0xff; crate::io::MAX_DATAGRAM]);
+        let datagram = client(ClientBody::Datagram { seq: u32::MAX, body: body() });
+        let from = u32::MAX;
+        for frame in [
+            SessionFrame::Client(datagram.clone()),
+            SessionFrame::Server(server(ServerBody::Datagram { from, seq: u32::MAX, body: body() })),
+            SessionFrame::Late { consumer: PeerId([0xff; 32]), frame: datagram },
+        ] {
+            let bytes = encode(&frame);
+            assert_eq!(
+                SessionFrame::decode(Lane::Session, &bytes),
+                Err(WireError::WrongLane(Lane::Datagram))
+            );
+            assert_eq!(SessionFrame::decode(Lane::Datagram, &bytes), Ok(frame));
+        }
+        for frame in [
+            SessionFrame::Client(client(ClientBody::Ack)),
+            SessionFrame::Server(server(ServerBody::NoDatagrams)),
+            SessionFrame::Late { consumer: PeerId([1; 32]), frame: client(ClientBody::Ack) },
+        ] {
+            let refused = Err(WireError::WrongLane(Lane::Session));
+            assert_eq!(SessionFrame::decode(Lane::Datagram, &encode(&frame)), refused);
+        }
+        let long = vec![WIRE_VERSION; MAX_DATAGRAM_FRAME + 1];
+        assert_eq!(SessionFrame::decode(Lane::Datagram, &long), Err(WireError::TooLarge(long.len())));
     }
 
     proptest! {

@@ -155,6 +155,60 @@ test("a reader that pauses holds the writer back, in bounded memory", limit, asy
   await close();
 });
 
+/** The channel of a tab's datagrams, if there is one. */
+const datagramChannel = async (tab) => (await tab.channels()).find(({ label }) => label === "datagrams");
+
+test("datagrams take an unordered channel of their own, and a blocked stream does not hold them up", limit, async () => {
+  const { a, b, addressB, close } = await pair("rust", "rust");
+  await a.dial(addressB);
+  await direct(a, b);
+  // A datagram that finds no way is none of the channel's: it says so.
+  for (const [from, to] of [[a, b], [b, a]]) await until(() => from.datagram(to.id, 0, 4), `${from.id}: a way for datagrams`);
+  let done = false;
+  const upload = a.upload_slow(b.id, 64 * MIB).then(() => (done = true));
+  const blocked = async () => (await b.channels()).some(({ bytesReceived }) => bytesReceived > 7 * MIB);
+  await until(blocked, "as much has arrived as the reader takes unread");
+  const before = await Promise.all([a, b].map(datagramChannel));
+  for (const channel of before) {
+    const { id, ordered, maxRetransmits, negotiated } = channel;
+    assert.deepEqual({ id, ordered, maxRetransmits, negotiated }, { id: 255, ordered: false, maxRetransmits: 0, negotiated: true });
+  }
+  const count = 100;
+  for (let n = 1; n <= count; n++) {
+    for (const [from, to] of [[a, b], [b, a]]) assert.ok(await from.datagram(to.id, n, 1200));
+  }
+  for (const tab of [a, b]) {
+    await until(async () => (await tab.datagrams()).length > count, "all datagrams");
+    const came = (await tab.datagrams()).sort((x, y) => x - y);
+    assert.deepEqual(came, Array.from({ length: count + 1 }, (_, n) => n));
+  }
+  assert.ok(!done, "the stream is still blocked");
+  assert.equal(await b.slow_read(), 0);
+  const after = await Promise.all([a, b].map(datagramChannel));
+  for (const at of [0, 1]) {
+    assert.deepEqual([after[at].messagesSent - before[at].messagesSent, after[at].messagesReceived - before[at].messagesReceived], [count, count]);
+  }
+  assert.equal(await a.datagram(b.id, 0, 16 * 1024), false, "too long for one message of every browser");
+  await b.set_reading(true);
+  await upload;
+  await close();
+});
+
+for (const [from, to] of [["rust", "js"], ["js", "rust"]]) {
+  test(`${from} dials ${to}: no channel for datagrams is made`, limit, async () => {
+    const { a, b, addressB, close } = await pair(from, to);
+    await a.dial(addressB);
+    await Promise.all([direct(a, b), direct(b, a)]);
+    const [rust, js] = from === "rust" ? [a, b] : [b, a];
+    const identified = async () => (await rust.events()).some((event) => event.includes(`identified ${js.id} Some(WebRtc)`));
+    await until(identified, "js-libp2p has said what it speaks");
+    assert.equal(await rust.datagram(js.id, 0, 4), false);
+    assert.ok(await a.echoes(b.id, 1000));
+    for (const tab of [a, b]) assert.equal(await datagramChannel(tab), undefined, tab.kind);
+    await close();
+  });
+}
+
 test("2,000 streams, up to 600 at once: each ends, and its place is used again", { timeout: 120_000 }, async () => {
   const { a, b, addressB, close } = await pair("rust", "rust");
   await a.dial(addressB);

@@ -46,7 +46,7 @@ pub struct Link {
     pub broken: bool,
     latency: Micros,
     /// When the last frame of each direction and lane arrives.
-    last: [[Micros; 4]; 2],
+    last: [[Micros; Lane::ALL.len()]; 2],
     /// Frames that wait for the end of a partition, by direction.
     pub held: [VecDeque<(Lane, Vec<u8>)>; 2],
 }
@@ -59,7 +59,7 @@ impl Link {
             up: [false; 2],
             broken: false,
             latency,
-            last: [[0; 4]; 2],
+            last: [[0; Lane::ALL.len()]; 2],
             held: [VecDeque::new(), VecDeque::new()],
         }
     }

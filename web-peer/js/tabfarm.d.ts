@@ -231,7 +231,7 @@ export class Session extends EventTarget {
   query(method: string, body?: Body, options?: { deadlineMs?: number }): Promise<Uint8Array>;
   /** An ordered message to the service. */
   send(body: Body): void;
-  /** A lossy one to the session's rooms, at most 1,200 bytes. */
+  /** A lossy one to the session's rooms, at most 1,200 bytes. The manifest must say `permissions: { datagrams: true }`. */
   datagram(body: Body): void;
   close(): void;
   addEventListener<T extends keyof SessionEvents>(type: T, listener: (event: SessionEvents[T]) => void, options?: AddEventListenerOptions): void;

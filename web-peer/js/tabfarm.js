@@ -266,6 +266,7 @@ export class Peer extends EventTarget {
       session?.[ended](detail.reason);
       return;
     }
+    if (type === 'sessionError') return void this.#sessions.get(detail.session)?.[failed](detail);
     if (type === 'moved') this.#sessions.get(detail.id)?.[moved](detail);
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
@@ -276,6 +277,7 @@ export class Peer extends EventTarget {
 }
 
 const ended = Symbol('ended');
+const failed = Symbol('failed');
 const moved = Symbol('moved');
 const received = Symbol('received');
 
@@ -356,6 +358,10 @@ export class Session extends EventTarget {
     this.dispatchEvent(new CustomEvent('moved', { detail: info }));
   }
 
+  [failed]({ code = 'refused', message }) {
+    this.dispatchEvent(new CustomEvent('error', { detail: { code, message } }));
+  }
+
   [ended](reason) {
     this.#closed = true;
     this.dispatchEvent(new CustomEvent('close', { detail: { reason } }));
@@ -368,9 +374,7 @@ export class Session extends EventTarget {
 
   /** For what returns nothing: a failure shows as an `error` event of the session. */
   #quietly(give) {
-    this.#use(give).catch(({ code = 'refused', message }) => {
-      this.dispatchEvent(new CustomEvent('error', { detail: { code, message } }));
-    });
+    this.#use(give).catch((error) => this[failed](error));
   }
 }
 

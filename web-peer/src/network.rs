@@ -1,5 +1,6 @@
 //! How a tab reaches others: WebRTC to tabs, websockets to relays, circuits through relays for everything else.
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
@@ -13,7 +14,7 @@ use overlay_libp2p::behaviour::{Behaviour, Options};
 use overlay_libp2p::brisk::Brisk;
 use overlay_libp2p::dht::Capacity;
 use overlay_libp2p::doors::{Doors, Gate};
-use overlay_libp2p::lanes::Limit;
+use overlay_libp2p::lanes::{Datagrams, Limit};
 use overlay_libp2p::swarm_config;
 use transport_webrtc::{Config, IceServer, Prompt};
 
@@ -43,6 +44,19 @@ pub(crate) struct Tab {
     webrtc: transport_webrtc::Behaviour,
 }
 
+/// The datagrams of WebRTC connections.
+struct BesideStreams(transport_webrtc::Datagrams);
+
+impl Datagrams for BesideStreams {
+    fn send(&mut self, peer: &libp2p::PeerId, datagram: &[u8]) -> bool {
+        self.0.send(peer, datagram)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(libp2p::PeerId, Vec<u8>)> {
+        self.0.poll(cx)
+    }
+}
+
 /// A swarm for the holder of `key`, which opens sockets to `doors` alone.
 pub(crate) fn swarm(
     key: &Keypair,
@@ -51,7 +65,7 @@ pub(crate) fn swarm(
     doors: Doors,
 ) -> Result<Swarm<Behaviour<Tab>>, noise::Error> {
     let local = key.public().to_peer_id();
-    let (webrtc, webrtc_behaviour) = transport_webrtc::new(
+    let (webrtc, mut webrtc_behaviour) = transport_webrtc::new(
         local,
         Config { ice_servers, max_connections: MAX_WEBRTC, ..Config::default() },
     );
@@ -69,6 +83,7 @@ pub(crate) fn swarm(
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Brisk::new(muxer))));
     // WebRTC before circuits: the relay's transport takes the address of the former for one of its own.
     let transport = webrtc.or_transport(secured).map(|either, _| either.into_inner()).boxed();
+    let datagrams = Box::new(BesideStreams(webrtc_behaviour.datagrams()));
     let tab = Tab {
         limits: connection_limits::Behaviour::new(
             ConnectionLimits::default()
@@ -86,6 +101,7 @@ pub(crate) fn swarm(
         hide_listen_addresses: true,
         seed,
     };
-    let behaviour = Behaviour::new(key, tab, options);
+    let mut behaviour = Behaviour::new(key, tab, options);
+    behaviour.lanes = behaviour.lanes.with_datagrams(datagrams);
     Ok(Swarm::new(transport, behaviour, local, swarm_config(libp2p::swarm::Config::with_wasm_executor())))
 }

@@ -14,9 +14,10 @@ use libp2p::swarm::{
 };
 use libp2p::Multiaddr;
 use overlay::id::PeerId;
-use overlay::io::{Lane, Path, MAX_FRAME};
+use overlay::io::{Lane, Path, MAX_DATAGRAM_FRAME, MAX_FRAME};
 use web_time::Instant;
 
+use super::datagrams::Datagrams;
 use super::handler::Handler;
 use super::shared::{Inbox, Item, Pair};
 use crate::addresses::{is_relayed, kernel_peer, libp2p_peer};
@@ -53,6 +54,7 @@ pub struct Behaviour {
     inbox: Arc<Inbox>,
     associations: u64,
     limit: Option<Limit>,
+    datagrams: Option<Box<dyn Datagrams>>,
     actions: VecDeque<ToSwarm<Event, Infallible>>,
 }
 
@@ -87,7 +89,7 @@ impl Behaviour {
     /// Lanes whose associations start from `seed`, which must differ from run to run.
     pub fn new(seed: u64) -> Self {
         let (peers, inbox) = (HashMap::new(), Arc::default());
-        Self { peers, inbox, associations: seed, limit: None, actions: VecDeque::new() }
+        Self { peers, inbox, associations: seed, limit: None, datagrams: None, actions: VecDeque::new() }
     }
 
     /// With a bound on costly connections.
@@ -96,12 +98,24 @@ impl Behaviour {
         self
     }
 
+    /// With a way for datagrams beside the streams.
+    pub fn with_datagrams(mut self, datagrams: Box<dyn Datagrams>) -> Self {
+        self.datagrams = Some(datagrams);
+        self
+    }
+
     /// Sends a frame of at most [`MAX_FRAME`] bytes to a connected peer; to others it is dropped. When the lane's queue
-    /// is full, the connections to the peer are closed.
+    /// is full, the connections to the peer are closed; on the datagram lane, whose frames have at most
+    /// [`MAX_DATAGRAM_FRAME`] bytes, frames are dropped.
     pub fn send(&mut self, peer: PeerId, lane: Lane, frame: Vec<u8>) {
-        debug_assert!(frame.len() <= MAX_FRAME);
+        debug_assert!(frame.len() <= if lane == Lane::Datagram { MAX_DATAGRAM_FRAME } else { MAX_FRAME });
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         entry.used = Instant::now();
+        if let (Lane::Datagram, Some(datagrams)) = (lane, &mut self.datagrams) {
+            if libp2p_peer(peer).is_some_and(|peer| datagrams.send(&peer, &frame)) {
+                return;
+            }
+        }
         if frame.len() > MAX_FRAME || entry.pair.lock().push(lane, frame).is_err() {
             self.hangup(peer);
         }
@@ -270,6 +284,14 @@ impl Behaviour {
         self.report(Event::Connected { peer, path });
     }
 
+    /// A datagram came beside the streams. It opens nothing: who has no lanes open here is not heard.
+    fn on_datagram(&mut self, peer: &libp2p::PeerId, frame: Vec<u8>) {
+        let Some(peer) = kernel_peer(peer) else { return };
+        let Some(entry) = self.peers.get_mut(&peer).filter(|entry| entry.announced.is_some()) else { return };
+        entry.used = Instant::now();
+        self.report(Event::Received { peer, lane: Lane::Datagram, frame });
+    }
+
     fn on_reset(&mut self, peer: PeerId, keep: ConnectionId) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let older: Vec<_> = entry.connections.iter().map(|(id, _)| *id).filter(|id| *id != keep).collect();
@@ -357,9 +379,13 @@ impl NetworkBehaviour for Behaviour {
             if let Some(action) = self.actions.pop_front() {
                 return Poll::Ready(action);
             }
-            match self.inbox.pop(Some(cx)) {
-                Some(item) => self.on_item(item),
-                None => return Poll::Pending,
+            if let Some(item) = self.inbox.pop(Some(cx)) {
+                self.on_item(item);
+                continue;
+            }
+            match self.datagrams.as_mut().map(|datagrams| datagrams.poll(cx)) {
+                Some(Poll::Ready((peer, frame))) => self.on_datagram(&peer, frame),
+                Some(Poll::Pending) | None => return Poll::Pending,
             }
         }
     }

@@ -66,8 +66,8 @@ enum Stop {
 
 impl Handler {
     pub(super) fn new(connection: ConnectionId, pair: Arc<Pair>, inbox: Arc<Inbox>) -> Self {
-        let outs = [Out::Idle, Out::Idle, Out::Idle, Out::Idle];
-        Self { connection, pair, inbox, outs, ins: [None, None, None, None], broken: false }
+        let (outs, ins) = (Lane::ALL.map(|_| Out::Idle), Lane::ALL.map(|_| None));
+        Self { connection, pair, inbox, outs, ins, broken: false }
     }
 
     fn fail(&mut self) {

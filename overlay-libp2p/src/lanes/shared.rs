@@ -8,7 +8,7 @@ use libp2p::swarm::ConnectionId;
 use overlay::id::PeerId;
 use overlay::io::Lane;
 
-use super::{index, MAX_INBOX, MAX_QUEUED, MAX_RETIRED};
+use super::{index, MAX_DATAGRAMS, MAX_INBOX, MAX_QUEUED, MAX_RETIRED};
 
 /// One pair of peers, this node and `peer`, across all their connections.
 pub(super) struct Pair {
@@ -76,6 +76,9 @@ impl PairState {
             return Ok(());
         }
         let out = &mut self.out[index(lane)];
+        if lane == Lane::Datagram && out.queue.len() >= MAX_DATAGRAMS {
+            out.bytes -= out.queue.pop_front().map_or(0, |oldest| oldest.len());
+        }
         if out.bytes + frame.len() > MAX_QUEUED {
             return Err(Overflow);
         }
@@ -329,6 +332,18 @@ mod tests {
         assert!(state.push(Lane::Control, vec![0]).is_ok());
         assert!(state.pop(Lane::Bulk).is_some());
         assert!(state.push(Lane::Bulk, frame()).is_ok());
+    }
+
+    #[test]
+    fn few_datagrams_wait_and_the_oldest_give_way() {
+        let pair = Pair::new(PeerId([1; 32]), 1);
+        let mut state = pair.lock();
+        for n in 0..3 * MAX_DATAGRAMS {
+            assert!(state.push(Lane::Datagram, vec![n as u8; 1200]).is_ok());
+        }
+        let left: Vec<u8> = std::iter::from_fn(|| Some(state.pop(Lane::Datagram)?[0])).collect();
+        assert_eq!(left, (2 * MAX_DATAGRAMS..3 * MAX_DATAGRAMS).map(|n| n as u8).collect::<Vec<_>>());
+        assert_eq!(state.out[index(Lane::Datagram)].bytes, 0);
     }
 
     #[test]

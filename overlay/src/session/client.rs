@@ -1,7 +1,8 @@
 //! The consumer's side of a session.
 //!
 //! Invariants: H3, items are delivered in sequence, without gap or repeat; H4, frames of a lower (epoch, term) are
-//! dropped. Only the current server, the successor that it announced and hosts that the registry names are heard.
+//! dropped, but for datagrams: they take a way of their own, on which a change of server overtakes them. Only the
+//! current server, the successor that it announced and hosts that the registry names are heard.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,7 +13,7 @@ use crate::io::{Answer, Error, Event};
 use crate::session::window::Windows;
 use crate::session::NOT_PERMITTED;
 use crate::time::{Millis, Time};
-use crate::wire::{CallResult, ClientBody, OutItem, ServerBody, ServerFrame, SessionInput};
+use crate::wire::{CallResult, ClientBody, ClientFrame, OutItem, ServerBody, ServerFrame, SessionInput};
 
 /// Inputs that are not executed yet; further ones are refused as overload.
 pub const MAX_UNACKED: usize = 1024;
@@ -28,6 +29,9 @@ const GIVE_UP_AFTER: Millis = Millis::secs(30);
 /// Received items that are not acknowledged before an acknowledgement is sent on its own.
 const ACK_EVERY: u64 = 16;
 const ACK_AFTER: Millis = Millis(500);
+/// After a datagram was refused the next ones are refused here, for so long: a newer package may permit them.
+const ASK_AGAIN: Millis = Millis::secs(5);
+const NO_DATAGRAMS: &str = "the service's manifest does not permit datagrams";
 
 /// What the session wants done.
 #[derive(Debug, PartialEq)]
@@ -98,6 +102,8 @@ pub struct ClientSession {
     next_query: u64,
     /// Number of the last datagram sent.
     datagrams: u32,
+    /// When the server last said that the service takes none.
+    no_datagrams: Option<Time>,
     /// Datagrams received.
     windows: Windows,
 }
@@ -141,6 +147,7 @@ impl ClientSession {
             queries: BTreeMap::new(),
             next_query: 0,
             datagrams: 0,
+            no_datagrams: None,
             windows: Windows::default(),
         };
         session.push(SessionInput::Open, out);
@@ -162,11 +169,14 @@ impl ClientSession {
         !matches!(self.phase, Phase::Opening { .. })
     }
 
-    /// Items up to here were received; goes into each frame.
-    pub fn ack(&mut self) -> u64 {
-        self.acknowledged = self.received;
-        self.ack_at = None;
-        self.received
+    /// A frame to send. It acknowledges what was received; one that may be lost does so beside the others.
+    pub fn frame(&mut self, body: ClientBody) -> ClientFrame {
+        let frame = ClientFrame { service: self.service, session: self.wire, ack: self.received, body };
+        if !frame.is_datagram() {
+            self.acknowledged = self.received;
+            self.ack_at = None;
+        }
+        frame
     }
 
     /// Does this session hear that peer.
@@ -223,7 +233,12 @@ impl ClientSession {
     }
 
     /// A lossy message to the session's rooms.
-    pub fn datagram(&mut self, body: Vec<u8>, out: &mut Vec<Action>) {
+    pub fn datagram(&mut self, now: Time, request: RequestId, body: Vec<u8>, out: &mut Vec<Action>) {
+        if self.no_datagrams.is_some_and(|at| now.since(at) < ASK_AGAIN) {
+            out.push(Action::Answer(request, Err(Error::NotPermitted(NO_DATAGRAMS.to_owned()))));
+            return;
+        }
+        out.push(Action::Answer(request, Ok(Answer::Done)));
         if self.phase == Phase::Open {
             self.datagrams = self.datagrams.wrapping_add(1).max(1);
             let body = ClientBody::Datagram { seq: self.datagrams, body: ByteBuf::from(body) };
@@ -244,8 +259,17 @@ impl ClientSession {
             // It has the service no more, and knows of no authority.
             return self.seek(now, out);
         }
-        if (frame.epoch, frame.term) < (self.epoch, self.term) {
-            return;
+        let authority = (frame.epoch, frame.term);
+        // H1: in one authority only one peer serves, and this session has met it.
+        let other = from != self.server && authority == (self.epoch, self.term);
+        match frame.body {
+            ServerBody::Datagram { from, seq, body }
+                if frame.epoch == self.epoch && frame.term <= self.term =>
+            {
+                return self.receive_datagram(from, seq, body, out);
+            }
+            _ if authority < (self.epoch, self.term) => return,
+            _ => {}
         }
         match frame.body {
             ServerBody::Moved { to } if to != Some(from) => {
@@ -270,11 +294,10 @@ impl ClientSession {
             }
             _ => {}
         }
-        // H1: in one authority only one peer serves, and this session has met it.
-        if from != self.server && (frame.epoch, frame.term) == (self.epoch, self.term) {
+        if other {
             return;
         }
-        self.adopt(now, from, (frame.epoch, frame.term), out);
+        self.adopt(now, from, authority, out);
         self.trim(now, frame.ack);
         match frame.body {
             ServerBody::Out { seq, item } => self.receive(now, seq, item, out),
@@ -283,13 +306,8 @@ impl ClientSession {
                     out.push(Action::Answer(query.request, reply(result)));
                 }
             }
-            ServerBody::Datagram { from, seq, body } => {
-                if !self.windows.admit(from, seq) {
-                    return;
-                }
-                let event = Event::Datagram { session: self.id.to_string(), body: body.into_vec() };
-                out.push(Action::Event(event));
-            }
+            ServerBody::Datagram { from, seq, body } => self.receive_datagram(from, seq, body, out),
+            ServerBody::NoDatagrams => self.on_no_datagrams(now, out),
             _ => {}
         }
     }
@@ -537,6 +555,22 @@ impl ClientSession {
         }
         if self.received - self.acknowledged >= ACK_EVERY {
             out.push(Action::Send(self.server, ClientBody::Ack));
+        }
+    }
+
+    fn receive_datagram(&mut self, sender: u32, seq: u32, body: ByteBuf, out: &mut Vec<Action>) {
+        if self.windows.admit(sender, seq) {
+            let event = Event::Datagram { session: self.id.to_string(), body: body.into_vec() };
+            out.push(Action::Event(event));
+        }
+    }
+
+    /// Those that were under way are told of together.
+    fn on_no_datagrams(&mut self, now: Time, out: &mut Vec<Action>) {
+        if self.no_datagrams.replace(now).is_none_or(|at| now.since(at) >= ASK_AGAIN) {
+            let (session, message) = (self.id.to_string(), NO_DATAGRAMS.to_owned());
+            let code = Error::NotPermitted(message.clone()).code().to_owned();
+            out.push(Action::Event(Event::SessionError { session, code, message }));
         }
     }
 

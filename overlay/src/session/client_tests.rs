@@ -188,6 +188,60 @@ fn a_stateless_service_that_refuses_to_open_is_not_asked_for_ever() {
 }
 
 #[test]
+fn datagrams_that_a_change_of_server_overtook_are_heard_and_change_nothing() {
+    let mut session = open(false);
+    let mut out = Vec::new();
+    session.handle_frame(NOW, S, frame(4, 1, ServerBody::Moved { to: Some(T) }), &mut out);
+    assert_eq!(session.authority(), (T, 1, 4));
+    out.clear();
+    let datagram = |seq| ServerBody::Datagram { from: 2, seq, body: ByteBuf::new() };
+    for (term, seq) in [(3, 1), (4, 2), (3, 1)] {
+        session.handle_frame(NOW, S, frame(term, 1, datagram(seq)), &mut out);
+    }
+    let session_id = session.id.to_string();
+    let heard = || Action::Event(Event::Datagram { session: session_id.clone(), body: Vec::new() });
+    assert_eq!(out, [heard(), heard()]);
+    assert_eq!(session.authority(), (T, 1, 4));
+}
+
+#[test]
+fn a_datagram_that_may_be_lost_takes_no_acknowledgement_from_the_ordered_frames() {
+    let mut session = open(false);
+    session.handle_frame(NOW, S, message(3, 1), &mut Vec::new());
+    let due = session.timeout();
+    let frame = session.frame(ClientBody::Datagram { seq: 1, body: ByteBuf::new() });
+    assert_eq!((frame.ack, session.timeout()), (1, due));
+    session.frame(ClientBody::Ack);
+    assert_eq!(session.timeout(), None);
+}
+
+#[test]
+fn datagrams_that_are_not_permitted_are_refused_until_it_is_worth_asking_again() {
+    let mut session = open(false);
+    let send = |session: &mut ClientSession, now| {
+        let mut out = Vec::new();
+        session.datagram(now, REQUEST, vec![7], &mut out);
+        out
+    };
+    let sent = |seq| {
+        let body = ClientBody::Datagram { seq, body: ByteBuf::from(vec![7]) };
+        vec![Action::Answer(REQUEST, Ok(Answer::Done)), Action::Send(S, body)]
+    };
+    assert_eq!(send(&mut session, NOW), sent(1));
+    let mut out = Vec::new();
+    for _ in 0..3 {
+        session.handle_frame(NOW, S, frame(3, 1, ServerBody::NoDatagrams), &mut out);
+    }
+    let (session_id, message) = (session.id.to_string(), NO_DATAGRAMS.to_owned());
+    let code = "not-permitted".to_owned();
+    let told = Event::SessionError { session: session_id, code, message: message.clone() };
+    assert_eq!(out, [Action::Event(told)]);
+    let refused = vec![Action::Answer(REQUEST, Err(Error::NotPermitted(message)))];
+    assert_eq!(send(&mut session, NOW + Millis(4_999)), refused);
+    assert_eq!(send(&mut session, NOW + ASK_AGAIN), sent(2));
+}
+
+#[test]
 fn who_serves_in_another_epoch_numbers_the_senders_of_datagrams_anew() {
     let mut session = open(false);
     let mut out = Vec::new();

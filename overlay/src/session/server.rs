@@ -9,7 +9,7 @@ use crate::group::Group;
 use crate::id::{PeerId, ServiceId};
 use crate::instance::machine::{Entry, Machine, SessionKey};
 use crate::instance::{Instance, QueryJob};
-use crate::io::{Lane, MAX_BODY};
+use crate::io::{MAX_BODY, MAX_DATAGRAM};
 use crate::net::Net;
 use crate::time::{Millis, Time};
 use crate::wire::{
@@ -24,8 +24,6 @@ const MAX_READS: usize = 256;
 /// Committed entries that wait for the module; further inputs are dropped, and the consumers resend.
 const MAX_BACKLOG: usize = 8192;
 const MAX_BACKLOG_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of a datagram.
-pub const MAX_DATAGRAM: usize = 1200;
 /// Unlogged acknowledgements after which one is logged on its own.
 const LOG_ACK_EVERY: u64 = 32;
 /// A session whose consumer is not connected for this long expires.
@@ -444,5 +442,5 @@ pub fn post(
     body: ServerBody,
 ) -> bool {
     let frame = SessionFrame::Server(ServerFrame { service, session: key.1, epoch, term, ack, body });
-    net.send(cx, key.0, Lane::Session, &frame)
+    net.send(cx, key.0, frame.lane(), &frame)
 }

@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 import { launch } from "../../lib/browser.mjs";
+import { watchChannels } from "../../lib/channels.mjs";
 import { dist } from "./build.mjs";
 
 const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
@@ -54,6 +55,7 @@ export async function openBrowser(url) {
   /** A page with a peer of `kind` (`rust` or `js`); its methods are called in the page. */
   async function tab(kind, options) {
     const page = await ctx.newPage();
+    await page.addInitScript(watchChannels);
     const errors = [];
     page.on("pageerror", (error) => errors.push(String(error)));
     page.on("console", (message) => {
@@ -87,6 +89,8 @@ export async function openBrowser(url) {
           async ([peer, protocol, bytes]) => Array.from(await window.peer.exchange(peer, protocol, Uint8Array.from(bytes))),
           [peer, protocol, Array.from(bytes)],
         ),
+      /** The page's data channels: how they were made, and what their connections' statistics say of them. */
+      channels: () => page.evaluate(() => window.channels()),
       memory: () => page.evaluate(() => window.wasm.memory.buffer.byteLength),
     };
     const peer = new Proxy(methods, {

@@ -18,13 +18,14 @@ use libp2p_identity::PeerId;
 use libp2p_swarm::{
     behaviour::{ConnectionClosed, ConnectionEstablished, DialFailure, FromSwarm},
     dial_opts::{DialOpts, PeerCondition},
-    dummy, CloseConnection, ConnectionDenied, ConnectionId, DialError, NetworkBehaviour, NotifyHandler,
-    THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    CloseConnection, ConnectionDenied, ConnectionId, DialError, NetworkBehaviour, NotifyHandler, THandler,
+    THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 
 use self::peers::{Link, Peers};
 use crate::{
     address::{webrtc_over, Path},
+    datagrams::{Announced, Announcer, Datagrams},
     error::{is_superseded, is_unsupported},
     handler::{Handler, Open},
     signalling::{Inbox, OpenRequest, PathError, Reply},
@@ -68,6 +69,9 @@ pub struct Behaviour {
     opening: BTreeMap<ConnectionId, Opening>,
     announced: BTreeSet<Multiaddr>,
     established: Established,
+    datagrams: Datagrams,
+    /// Somebody here wants datagrams: peers are told.
+    speaks_datagrams: bool,
     timers: FuturesUnordered<Timer>,
     actions: VecDeque<ToSwarm<Event, Either<Open, std::convert::Infallible>>>,
 }
@@ -94,6 +98,8 @@ impl Behaviour {
             opening: BTreeMap::new(),
             announced: BTreeSet::new(),
             established,
+            datagrams: Datagrams::default(),
+            speaks_datagrams: false,
             timers: FuturesUnordered::new(),
             actions: VecDeque::new(),
         }
@@ -102,6 +108,17 @@ impl Behaviour {
     /// The best path to a peer, or `None` if it is not connected.
     pub fn path(&self, peer: &PeerId) -> Option<Path> {
         self.peers.path(peer)
+    }
+
+    /// Datagrams to and from peers that know of them: connections that come up from now on announce it.
+    pub fn datagrams(&mut self) -> Datagrams {
+        self.speaks_datagrams = true;
+        self.datagrams.clone()
+    }
+
+    /// For the transport, whose connections carry them.
+    pub(crate) fn shared_datagrams(&self) -> Datagrams {
+        self.datagrams.clone()
     }
 
     fn on_open_request(&mut self, OpenRequest { target, reply }: OpenRequest) {
@@ -170,6 +187,7 @@ impl Behaviour {
         let ConnectionClosed { peer_id: peer, connection_id, endpoint, .. } = event;
         if Path::of(endpoint) == Path::WebRtc {
             self.established.fetch_sub(1, Ordering::Relaxed);
+            self.datagrams.prune();
         }
         self.peers.remove(&peer, connection_id);
         if self.peers.path(&peer) == Some(Path::Relayed) {
@@ -246,16 +264,16 @@ impl Behaviour {
         }
     }
 
-    fn handler(&self, peer: PeerId, path: Path) -> Either<Handler, dummy::ConnectionHandler> {
+    fn handler(&self, peer: PeerId, path: Path) -> Either<Handler, Announcer> {
         match path {
-            Path::WebRtc => Either::Right(dummy::ConnectionHandler),
+            Path::WebRtc => Either::Right(Announcer::new(self.speaks_datagrams)),
             Path::Relayed | Path::Direct => Either::Left(Handler::new(peer, self.inbox.clone())),
         }
     }
 }
 
 impl NetworkBehaviour for Behaviour {
-    type ConnectionHandler = Either<Handler, dummy::ConnectionHandler>;
+    type ConnectionHandler = Either<Handler, Announcer>;
     type ToSwarm = Event;
 
     fn handle_established_inbound_connection(
@@ -308,9 +326,10 @@ impl NetworkBehaviour for Behaviour {
         }
     }
 
-    fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
+    fn on_connection_handler_event(&mut self, peer: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
         match event {
-            Either::Left(never) | Either::Right(never) => match never {},
+            Either::Left(never) => match never {},
+            Either::Right(Announced) => self.datagrams.announced(peer),
         }
     }
 

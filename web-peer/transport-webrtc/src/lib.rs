@@ -14,6 +14,7 @@
 //! | `handshake` | dialler and listener, over any path and any WebRTC |
 //! | `tiebreak` | one connection when both sides dial |
 //! | `transport`, `behaviour`, `handler` | the libp2p side |
+//! | `datagrams` | one unordered, lossy channel beside the streams: [`Datagrams`] |
 //! | `stream` | streams on data channels: frames, FIN and FIN_ACK, back-pressure |
 //! | `rtc`, `web` | what is needed of WebRTC, and the browser's |
 //! | `prompt` | [`Prompt`]: websockets whose flushes do not hold up the signalling |
@@ -26,6 +27,7 @@
 mod address;
 mod behaviour;
 mod config;
+mod datagrams;
 mod error;
 mod handler;
 mod handshake;
@@ -44,6 +46,7 @@ pub use self::{
     address::{is_webrtc, webrtc_over, Path, WebRtcAddress},
     behaviour::{Behaviour, Event},
     config::{Config, IceServer},
+    datagrams::{Datagrams, MAX_LEN as MAX_DATAGRAM_LEN, PROTOCOL as DATAGRAM_PROTOCOL},
     error::{Error, RtcError, Step},
     handler::{Handler, Open},
     prompt::Prompt,

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use libp2p_core::StreamMuxer;
+use libp2p_identity::PeerId;
 
 use crate::{error::RtcError, Config};
 
@@ -17,6 +18,8 @@ pub trait Backend: Clone + Send + Sync + Unpin + 'static {
 
     /// Makes a peer connection that does nothing yet.
     fn peer(&self, config: &Config) -> Result<Self::Peer, RtcError>;
+    /// A connection to `peer` is about to be handed to the swarm.
+    fn connected(&self, peer: PeerId, connection: &Self::Connection);
 }
 
 /// A peer connection until it is usable. Dropping it closes it.

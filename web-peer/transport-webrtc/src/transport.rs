@@ -116,7 +116,9 @@ impl<B: Backend> WebRtcTransport<B> {
             async move {
                 let _slot = slot;
                 let connection = handshake::answer(&backend, &config, offer).await?;
-                guard.finish(connection).map(|connection| (peer, connection)).ok_or(Error::Superseded)
+                let connection = guard.finish(connection).ok_or(Error::Superseded)?;
+                backend.connected(peer, &connection);
+                Ok((peer, connection))
             }
             .boxed(),
         )
@@ -157,6 +159,7 @@ impl<B: Backend> Transport for WebRtcTransport<B> {
             let _slot = slot;
             let connection = dial(&backend, &config, path, &guard, handover).await?;
             guard.succeeded();
+            backend.connected(peer, &connection);
             Ok((peer, connection))
         };
         Ok(dial.boxed())

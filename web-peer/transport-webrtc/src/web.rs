@@ -3,6 +3,7 @@
 mod bindings;
 mod channel;
 mod connection;
+mod lossy;
 mod peer;
 
 use libp2p_identity::PeerId;
@@ -10,6 +11,7 @@ use libp2p_identity::PeerId;
 pub use self::connection::Connection;
 use self::{channel::RtcChannel, peer::Peer};
 use crate::{
+    datagrams::Datagrams,
     rtc::Backend,
     signalling::RelayedPath,
     stream::DataStream,
@@ -30,12 +32,13 @@ pub fn new(local: PeerId, config: Config) -> (Transport, Behaviour) {
     let (path, requests, inbox) = RelayedPath::new();
     let established = Established::default();
     let behaviour = Behaviour::new(local, config.clone(), requests, inbox, established.clone());
-    (WebRtcTransport::with_backend(local, config, Browser, path, established), behaviour)
+    let browser = Browser(behaviour.shared_datagrams());
+    (WebRtcTransport::with_backend(local, config, browser, path, established), behaviour)
 }
 
 /// The browser's `RTCPeerConnection`.
-#[derive(Debug, Clone, Copy)]
-pub struct Browser;
+#[derive(Clone)]
+pub struct Browser(Datagrams);
 
 impl Backend for Browser {
     type Peer = Peer;
@@ -43,5 +46,9 @@ impl Backend for Browser {
 
     fn peer(&self, config: &Config) -> Result<Peer, RtcError> {
         Peer::new(config)
+    }
+
+    fn connected(&self, peer: PeerId, connection: &Connection) {
+        self.0.connected(peer, Box::new(connection.link()));
     }
 }

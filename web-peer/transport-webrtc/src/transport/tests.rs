@@ -58,6 +58,8 @@ impl Backend for Fake {
         *next += 1;
         Ok(FakePeer { id: Arc::new(Mutex::new(*next)), events: Arc::default(), opens_at: 0, polls: 0 })
     }
+
+    fn connected(&self, _: PeerId, _: &FakeConnection) {}
 }
 
 impl Rtc for FakePeer {

@@ -5,7 +5,7 @@
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
-use web_sys::RtcDataChannel;
+use web_sys::{RtcDataChannel, RtcDataChannelInit};
 
 use crate::RtcError;
 
@@ -19,6 +19,14 @@ extern "C" {
     /// Throws when the connection is closed or has no room for another channel.
     #[wasm_bindgen(method, catch, js_name = createDataChannel)]
     pub(super) fn try_create_data_channel(this: &Pc, label: &str) -> Result<RtcDataChannel, JsValue>;
+
+    /// As above; also throws when the wanted id is taken.
+    #[wasm_bindgen(method, catch, js_name = createDataChannel)]
+    pub(super) fn try_create_channel_with(
+        this: &Pc,
+        label: &str,
+        init: &RtcDataChannelInit,
+    ) -> Result<RtcDataChannel, JsValue>;
 
     /// Creates the offer or answer that is due, and sets it: one trip to the signalling thread, not two.
     #[wasm_bindgen(method, catch, js_name = setLocalDescription)]

@@ -18,7 +18,7 @@ use libp2p_core::{muxing::StreamMuxerEvent, StreamMuxer};
 use send_wrapper::SendWrapper;
 use web_sys::RtcDataChannelState;
 
-use super::{peer::Inner, Stream};
+use super::{lossy::RtcLink, peer::Inner, Stream};
 use crate::RtcError;
 
 /// How long the `init` channel may take to close before the signalling stream is ended all the same.
@@ -57,6 +57,11 @@ impl Connection {
             finish: Some(finish),
             lingering: FuturesUnordered::new(),
         }
+    }
+
+    /// For the datagrams beside the streams.
+    pub(super) fn link(&self) -> RtcLink {
+        RtcLink::new(&self.inner)
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {

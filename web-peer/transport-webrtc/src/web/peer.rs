@@ -21,6 +21,7 @@ use web_sys::{
 use super::{
     bindings::{error, Pc},
     channel::Entry,
+    lossy::LossyChannel,
     Connection, Stream,
 };
 use crate::{
@@ -52,6 +53,8 @@ pub(super) struct Inner {
     failed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     pub(super) init: RefCell<Option<RtcDataChannel>>,
+    /// The channel for datagrams, once the peer has announced it too.
+    pub(super) lossy: RefCell<Option<LossyChannel>>,
     next_key: Cell<u64>,
     streams: RefCell<BTreeMap<u64, Entry>>,
     inbound: RefCell<VecDeque<Stream>>,
@@ -79,6 +82,7 @@ impl Peer {
             failed: Cell::new(false),
             waker: RefCell::default(),
             init: RefCell::default(),
+            lossy: RefCell::default(),
             next_key: Cell::new(0),
             streams: RefCell::default(),
             inbound: RefCell::default(),
@@ -166,6 +170,11 @@ impl Inner {
         self.poll_failed(cx).map(Err)
     }
 
+    /// Whether the connection is gone.
+    pub(super) fn is_failed(&self) -> bool {
+        self.failed.get()
+    }
+
     /// Ready once the connection is gone.
     pub(super) fn poll_failed(&self, cx: &Context<'_>) -> Poll<RtcError> {
         if self.failed.get() {
@@ -206,6 +215,7 @@ impl Inner {
         self.failed.set(true);
         self.pc.close();
         self.inbound.borrow_mut().clear();
+        self.lossy.borrow_mut().take();
         let streams = std::mem::take(&mut *self.streams.borrow_mut());
         for entry in streams.into_values() {
             entry.core.borrow_mut().on_closed();

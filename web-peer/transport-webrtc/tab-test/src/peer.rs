@@ -7,12 +7,12 @@ use futures::{
     AsyncReadExt, AsyncWriteExt, SinkExt,
 };
 use libp2p::{identity::Keypair, Multiaddr, PeerId, Stream, StreamProtocol};
-use transport_webrtc::Config;
+use transport_webrtc::{Config, Datagrams};
 use wasm_bindgen::prelude::*;
 
 use crate::{
     protocols::{self, Gate, ALL, ECHO, SINK, SLOW, SOURCE},
-    swarm::{self, Command, State},
+    swarm::{self, Command, Running, State},
 };
 
 /// A peer that JavaScript drives.
@@ -22,6 +22,7 @@ pub struct TestPeer {
     commands: mpsc::Sender<Command>,
     state: Rc<RefCell<State>>,
     gate: Rc<RefCell<Gate>>,
+    datagrams: Datagrams,
 }
 
 #[wasm_bindgen]
@@ -37,11 +38,11 @@ impl TestPeer {
         }
         let keypair = Keypair::generate_ed25519();
         let (sender, incoming) = mpsc::unbounded();
-        let (commands, state) =
-            swarm::start(&keypair, config, ALL.to_vec(), sender).map_err(|e| JsError::new(&e))?;
+        let running = swarm::start(&keypair, config, ALL.to_vec(), sender).map_err(|e| JsError::new(&e))?;
         let gate = Rc::<RefCell<Gate>>::default();
         protocols::serve(incoming, gate.clone());
-        Ok(TestPeer { id: keypair.public().to_peer_id(), commands, state, gate })
+        let Running { commands, state, datagrams } = running;
+        Ok(TestPeer { id: keypair.public().to_peer_id(), commands, state, gate, datagrams })
     }
 
     /// The peer id.
@@ -149,6 +150,18 @@ impl TestPeer {
     /// What the slow sink has read.
     pub fn slow_read(&self) -> f64 {
         self.gate.borrow().read as f64
+    }
+
+    /// Sends a datagram of `size` bytes with a number; false if there is no way for it.
+    pub fn datagram(&self, peer: String, number: u32, size: usize) -> Result<bool, JsError> {
+        let mut datagram = number.to_le_bytes().to_vec();
+        datagram.resize(size.max(datagram.len()), 0);
+        Ok(self.datagrams.send(&peer.parse()?, &datagram))
+    }
+
+    /// The numbers of the datagrams that came, in that order.
+    pub fn datagrams(&self) -> Vec<u32> {
+        self.state.borrow().datagrams.clone()
     }
 
     /// Opens a stream of any protocol, sends `data` and reads until the peer ends or resets the stream: what came.

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use futures::{
     channel::{mpsc, oneshot},
-    future::Either,
+    future::{poll_fn, Either},
     select, FutureExt, StreamExt,
 };
 use libp2p::{
@@ -13,7 +13,7 @@ use libp2p::{
     swarm::{self, dial_opts::DialOpts, ConnectionId, NetworkBehaviour, SwarmEvent},
     yamux, Multiaddr, PeerId, StreamProtocol, Swarm,
 };
-use transport_webrtc::{Config, Path, Prompt};
+use transport_webrtc::{Config, Datagrams, Path, Prompt};
 
 use crate::streams;
 
@@ -21,6 +21,8 @@ use crate::streams;
 const MAX_COMMANDS: usize = 64;
 /// How soon a dead relay is noticed.
 const PING: std::time::Duration = std::time::Duration::from_secs(2);
+/// Datagrams that are kept for [`State::datagrams`].
+const MAX_DATAGRAMS: usize = 10_000;
 /// Events that are kept for [`State::events`].
 const MAX_EVENTS: usize = 1000;
 
@@ -40,12 +42,21 @@ pub(crate) enum Command {
     Open(PeerId, StreamProtocol, streams::Reply),
 }
 
+/// A swarm that runs.
+pub(crate) struct Running {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) state: Rc<RefCell<State>>,
+    pub(crate) datagrams: Datagrams,
+}
+
 /// What the loop knows, for JavaScript to look at.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) external: Vec<Multiaddr>,
     pub(crate) connections: HashMap<ConnectionId, (PeerId, Path)>,
     pub(crate) events: Vec<String>,
+    /// The number in each datagram that came.
+    pub(crate) datagrams: Vec<u32>,
 }
 
 impl State {
@@ -54,6 +65,13 @@ impl State {
         let target = addr.iter().last();
         let mut links = self.connections.values();
         links.any(|(peer, path)| *path == Path::WebRtc && target == Some(Protocol::P2p(*peer)))
+    }
+
+    fn hear(&mut self, datagram: &[u8]) {
+        let number = datagram.first_chunk().map(|number| u32::from_le_bytes(*number));
+        if self.datagrams.len() < MAX_DATAGRAMS {
+            self.datagrams.extend(number);
+        }
     }
 
     fn say(&mut self, event: String) {
@@ -68,9 +86,9 @@ pub(crate) fn start(
     config: Config,
     protocols: Vec<StreamProtocol>,
     incoming: streams::Incoming,
-) -> Result<(mpsc::Sender<Command>, Rc<RefCell<State>>), String> {
+) -> Result<Running, String> {
     let local = keypair.public().to_peer_id();
-    let (webrtc, webrtc_behaviour) = transport_webrtc::new(local, config);
+    let (webrtc, mut webrtc_behaviour) = transport_webrtc::new(local, config);
     let (circuits, relay_client) = relay::client::new(local);
     let through_noise = circuits
         .or_transport(libp2p::websocket_websys::Transport::default().map(|socket, _| Prompt(socket)))
@@ -85,6 +103,7 @@ pub(crate) fn start(
             Either::Left(connection) | Either::Right(connection) => connection,
         })
         .boxed();
+    let datagrams = webrtc_behaviour.datagrams();
     let behaviour = Behaviour {
         webrtc: webrtc_behaviour,
         relay: relay_client,
@@ -99,7 +118,15 @@ pub(crate) fn start(
     let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
     let state = Rc::new(RefCell::new(State::default()));
     wasm_bindgen_futures::spawn_local(drive(swarm, receiver, state.clone()));
-    Ok((commands, state))
+    wasm_bindgen_futures::spawn_local(listen(datagrams.clone(), state.clone()));
+    Ok(Running { commands, state, datagrams })
+}
+
+async fn listen(datagrams: Datagrams, state: Rc<RefCell<State>>) {
+    loop {
+        let (_, datagram) = poll_fn(|cx| datagrams.poll(cx)).await;
+        state.borrow_mut().hear(&datagram);
+    }
 }
 
 async fn drive(
@@ -162,6 +189,14 @@ fn on_event(
         }
         SwarmEvent::IncomingConnectionError { error, .. } => {
             state.say(format!("accept failed {}", words(&error)))
+        }
+        SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+            connection_id,
+            peer_id,
+            ..
+        })) => {
+            let path = state.connections.get(&connection_id).map(|(_, path)| *path);
+            state.say(format!("identified {peer_id} {path:?}"));
         }
         SwarmEvent::Behaviour(BehaviourEvent::Webrtc(event)) => state.say(format!("{event:?}")),
         _ => {}
