@@ -34,6 +34,15 @@ pub struct Options {
     /// Where the relay's key is kept; without it, the relay has a new id at each start
     #[arg(long, value_name = "DIR", env = "TABFARM_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The certificate for HTTPS and secure websockets, a chain in PEM
+    #[arg(long, value_name = "FILE", env = "TABFARM_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key in PEM
+    #[arg(long, value_name = "FILE", env = "TABFARM_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+    /// Be an authority of its own, kept in --data-dir, for a local network: people are shown how to trust it
+    #[arg(long, env = "TABFARM_TLS_LOCAL")]
+    pub tls_local: bool,
     /// The app's files [default: those in the binary, else target/web-tree]
     #[arg(long, value_name = "DIR", env = "TABFARM_WEB")]
     pub web: Option<PathBuf>,
@@ -86,6 +95,8 @@ pub struct Config {
     pub join: Vec<Multiaddr>,
     /// Where the key is.
     pub data_dir: Option<PathBuf>,
+    /// Where the certificate comes from.
+    pub tls: Tls,
     /// The app's files, where they are not the binary's own.
     pub web: Option<PathBuf>,
     /// Print JSON when ready.
@@ -96,6 +107,25 @@ pub struct Config {
     pub limits: Limits,
     /// What clients of the HTTP server may use.
     pub http_limits: http::Limits,
+}
+
+/// Where a certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// There is none: HTTP and websockets are plain.
+    Off,
+    /// The operator has one.
+    Files {
+        /// The chain, PEM.
+        cert: PathBuf,
+        /// The private key, PEM.
+        key: PathBuf,
+    },
+    /// The relay's own authority makes one.
+    Local {
+        /// Where the authority is kept.
+        data_dir: PathBuf,
+    },
 }
 
 /// What tabs may use of a relay.
@@ -138,16 +168,24 @@ impl Options {
         let limits = Limits::default();
         let http_limits = http::Limits::default();
         let http = self.http.or(file.http).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let data_dir = self.data_dir.or(file.data_dir);
+        let tls = tls(
+            self.tls_cert.or(file.tls_cert),
+            self.tls_key.or(file.tls_key),
+            self.tls_local || file.tls_local,
+            data_dir.as_ref(),
+        )?;
         let mut listen = or(self.listen, file.listen);
         if listen.is_empty() {
-            listen = vec![default_listen(http)];
+            listen = vec![default_listen(http, tls != Tls::Off)];
         }
         let config = Config {
             http,
             listen,
             announce: or(self.announce, file.announce),
             join: or(self.join, file.join),
-            data_dir: self.data_dir.or(file.data_dir),
+            data_dir,
+            tls,
             web: self.web.or(file.web),
             json: self.json || file.json,
             name: self.name.or(file.name).unwrap_or_else(|| "relay".to_owned()),
@@ -211,10 +249,31 @@ fn or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
     }
 }
 
+fn tls(
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    local: bool,
+    data_dir: Option<&PathBuf>,
+) -> anyhow::Result<Tls> {
+    match (cert, key, local) {
+        (None, None, false) => Ok(Tls::Off),
+        (Some(cert), Some(key), false) => Ok(Tls::Files { cert, key }),
+        (None, None, true) => {
+            let data_dir =
+                data_dir.context("--tls-local needs --data-dir: people trust an authority that stays")?;
+            Ok(Tls::Local { data_dir: data_dir.clone() })
+        }
+        (_, _, true) => anyhow::bail!("--tls-local and --tls-cert exclude each other"),
+        _ => anyhow::bail!("--tls-cert and --tls-key go together"),
+    }
+}
+
 /// A websocket on the host that serves HTTP: who can open the app can join.
-fn default_listen(http: SocketAddr) -> Multiaddr {
+fn default_listen(http: SocketAddr, tls: bool) -> Multiaddr {
     use libp2p::multiaddr::Protocol;
-    Multiaddr::from(http.ip()).with(Protocol::Tcp(0)).with(Protocol::Ws("/".into()))
+    let socket = Multiaddr::from(http.ip()).with(Protocol::Tcp(0));
+    let socket = if tls { socket.with(Protocol::Tls) } else { socket };
+    socket.with(Protocol::Ws("/".into()))
 }
 
 #[cfg(test)]
@@ -236,6 +295,24 @@ mod tests {
         assert_eq!((config.http.port(), config.name.as_str()), (1, "flagged"));
         assert_eq!((config.limits.reservations, config.limits.circuits), (7, 1_024));
         assert_eq!(config.listen, ["/ip4/127.0.0.1/tcp/0/ws".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_certificate_is_whole_and_makes_websockets_secure() {
+        let tls = |arguments: &[&str]| options(arguments).resolve().map(|config| (config.tls, config.listen));
+        let secure: Vec<Multiaddr> = vec!["/ip4/127.0.0.1/tcp/0/tls/ws".parse().unwrap()];
+        let files = Tls::Files { cert: "c".into(), key: "k".into() };
+        assert_eq!(tls(&["--tls-cert", "c", "--tls-key", "k"]).unwrap(), (files, secure.clone()));
+        let local = Tls::Local { data_dir: "d".into() };
+        assert_eq!(tls(&["--tls-local", "--data-dir", "d"]).unwrap(), (local, secure));
+        for wrong in [
+            &["--tls-local"][..],
+            &["--tls-cert", "c"],
+            &["--tls-key", "k"],
+            &["--tls-local", "--data-dir", "d", "--tls-cert", "c", "--tls-key", "k"],
+        ] {
+            assert!(tls(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! go when there are more is decided in `connections`.
 
 mod connections;
+mod door;
 mod paced;
 
 use std::convert::Infallible;
@@ -25,14 +26,17 @@ use hyper::service::{service_fn, Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{watch, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use self::connections::Counts;
 use self::connections::{Answering, Connections, Seat};
-use self::paced::{Pace, Paced};
-use crate::{api, node, web};
+use self::door::{Door, Stream};
+use self::paced::Pace;
+use crate::tls::Tls;
+use crate::{api, node, trust, web};
 
 /// Bytes of a request's head.
 const MAX_HEADER: usize = 16 * 1024;
@@ -91,6 +95,7 @@ impl Server {
     pub async fn start(
         address: SocketAddr,
         limits: Limits,
+        tls: Option<&Tls>,
         node: node::Handle,
         files: web::Files,
     ) -> anyhow::Result<Server> {
@@ -99,9 +104,16 @@ impl Server {
         let address = listener.local_addr()?;
         let connections = Connections::new(limits.connections, limits.per_address);
         let counted = connections.clone();
-        let router = api::routes(node, move || counted.counts()).merge(web::routes(files));
+        let authority = tls.and_then(|tls| tls.authority.as_ref());
+        let app = api::routes(node, move || counted.counts())
+            .merge(trust::routes(authority))
+            .merge(web::routes(files));
+        let door = match tls {
+            None => Door::plain(app),
+            Some(tls) => Door::secure(tls.http()?, app, trust::plain(authority)),
+        };
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, limits, connections.clone(), router, stopped));
+        let task = tokio::spawn(accept(listener, limits, connections.clone(), door, stopped));
         Ok(Server { address, connections, stop, task })
     }
 
@@ -123,7 +135,7 @@ async fn accept(
     listener: TcpListener,
     limits: Limits,
     connections: Connections,
-    router: Router,
+    door: Door,
     mut stop: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(limits.connections + MAX_CLOSING));
@@ -139,7 +151,7 @@ async fn accept(
             (permit, accepted) = next => match accepted {
                 Ok((stream, client)) => match connections.admit(client.ip()) {
                     Some(seat) => {
-                        let connection = serve(stream, seat, limits, router.clone(), stop.clone());
+                        let connection = serve(stream, seat, limits, door.clone(), stop.clone());
                         tasks.spawn(async move {
                             connection.await;
                             drop(permit);
@@ -157,18 +169,33 @@ async fn accept(
     while tasks.join_next().await.is_some() {}
 }
 
-async fn serve(
-    stream: TcpStream,
-    seat: Seat,
-    limits: Limits,
-    router: Router,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn serve(stream: TcpStream, seat: Seat, limits: Limits, door: Door, mut stop: watch::Receiver<bool>) {
     // Only hints to the system.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
     let pace = Pace { stall: limits.stall, answer: limits.answer };
-    let stream = Paced::new(stream, pace, seat.activity.clone());
+    let entered = async {
+        tokio::select! {
+            entered = tokio::time::timeout(limits.head, door.enter(stream, pace, &seat.activity)) => entered.ok()?,
+            () = seat.evicted() => None,
+            _ = stop.changed() => None,
+        }
+    };
+    let Some((stream, router)) = entered.await else { return };
+    match stream {
+        Stream::Plain(stream) => converse(stream, &seat, limits, router, stop).await,
+        Stream::Secure(stream) => converse(*stream, &seat, limits, router, stop).await,
+    }
+}
+
+/// Answers what is asked over `stream`.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    seat: &Seat,
+    limits: Limits,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let router = TowerToHyperService::new(router);
     let activity = seat.activity.clone();
     let answer = service_fn(move |request| {

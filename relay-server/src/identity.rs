@@ -19,7 +19,7 @@ pub fn load(dir: Option<&Path>) -> anyhow::Result<Keypair> {
         Ok(secret) => {
             Keypair::ed25519_from_bytes(secret).with_context(|| format!("{} holds no key", path.display()))
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => create(dir, &path),
+        Err(error) if error.kind() == ErrorKind::NotFound => create(dir),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
@@ -30,16 +30,24 @@ pub fn secret(key: &Keypair) -> anyhow::Result<[u8; 32]> {
     Ok(key.secret().as_ref().try_into()?)
 }
 
-fn create(dir: &Path, path: &Path) -> anyhow::Result<Keypair> {
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+fn create(dir: &Path) -> anyhow::Result<Keypair> {
     let key = Keypair::generate_ed25519();
-    // Written aside and renamed, so that a crash leaves no half a key.
-    let draft = dir.join(".key.new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(&secret(&key)?)?;
-    file.sync_all()?;
-    fs::rename(&draft, path).with_context(|| format!("cannot write {}", path.display()))?;
+    keep(dir, FILE, &secret(&key)?)?;
     Ok(key)
+}
+
+/// Writes a file that its owner alone may read. Written aside and renamed, so that a crash leaves no half of it.
+pub(crate) fn keep(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let (path, draft) = (dir.join(name), dir.join(format!(".{name}.new")));
+    let write = || {
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, &path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

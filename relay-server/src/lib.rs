@@ -8,6 +8,8 @@
 //! | [`http`] | the HTTP server: accept loop with limits, routes |
 //! | `api` | `/api/node`, `/api/services`, `/health`, `/metrics` |
 //! | `web` | the app's files: compressed once, with their security headers |
+//! | [`tls`] | the certificate: the operator's, or of an authority of its own |
+//! | `trust` | how people come to trust that authority |
 //! | `problem` | errors as RFC 9457 documents |
 //!
 //! [`run`] is the whole program behind the command line.
@@ -18,6 +20,8 @@ pub mod http;
 pub mod identity;
 pub mod node;
 mod problem;
+pub mod tls;
+mod trust;
 mod web;
 
 use std::net::SocketAddr;
@@ -40,6 +44,10 @@ pub struct Relay {
     pub http: SocketAddr,
     /// Addresses that peers connect to, ending in its id.
     pub addresses: Vec<Multiaddr>,
+    /// `http`, or `https` where there is a certificate.
+    pub scheme: &'static str,
+    /// Who vouches for the certificate, if that is the relay itself.
+    pub authority: Option<tls::Authority>,
     server: http::Server,
     stop_node: oneshot::Sender<()>,
     node_task: JoinHandle<()>,
@@ -49,12 +57,16 @@ impl Relay {
     /// Starts a relay; it is ready when this returns.
     pub async fn start(config: &Config) -> anyhow::Result<Relay> {
         let (stop_node, stopped) = oneshot::channel();
-        let (node, node_task) = node::start(config, stopped).await?;
+        let tls = tls::Tls::load(config)?;
+        let (node, node_task) = node::start(config, tls.as_ref(), stopped).await?;
         let files = web::Files::load(config.web.as_deref());
-        let server = http::Server::start(config.http, config.http_limits, node.clone(), files).await?;
+        let server =
+            http::Server::start(config.http, config.http_limits, tls.as_ref(), node.clone(), files).await?;
         let facts = node.facts();
         let addresses = [facts.announced, facts.listening].concat();
-        Ok(Relay { http: server.address, node, addresses, server, stop_node, node_task })
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let (http, authority) = (server.address, tls.and_then(|tls| tls.authority));
+        Ok(Relay { http, node, addresses, scheme, authority, server, stop_node, node_task })
     }
 
     /// Ends it: requests under way are answered, what the node serves is handed over. At most [`DRAIN_TIME`].
@@ -78,7 +90,7 @@ impl Relay {
     /// The line that `--json` prints.
     pub fn ready_line(&self) -> String {
         let addresses: Vec<String> = self.addresses.iter().map(Multiaddr::to_string).collect();
-        let http = format!("http://{}", self.http);
+        let http = format!("{}://{}", self.scheme, self.http);
         let peer_id = self.node.peer_id.to_string();
         serde_json::json!({ "peer_id": peer_id, "http": http, "addresses": addresses }).to_string()
     }
@@ -96,13 +108,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         relay.addresses.iter().for_each(|address| println!("tabfarm: listens on {address}"));
     }
     // On stdout for people; a program that reads JSON gets its one line there and nothing else.
-    let host =
-        if relay.http.ip().is_unspecified() { "localhost".to_owned() } else { relay.http.ip().to_string() };
-    let open = format!("tabfarm: open http://{host}:{}", relay.http.port());
-    if config.json {
-        eprintln!("{open}");
-    } else {
-        println!("{open}");
+    let say = |line: String| if config.json { eprintln!("{line}") } else { println!("{line}") };
+    let host = match relay.http {
+        at if at.ip().is_unspecified() => format!("localhost:{}", at.port()),
+        at => at.to_string(),
+    };
+    say(format!("tabfarm: open {}://{host}", relay.scheme));
+    if let Some(authority) = &relay.authority {
+        say(format!("tabfarm: people learn at http://{host}/trust how to trust this relay"));
+        say(format!("tabfarm: its authority's fingerprint (SHA-256): {}", authority.fingerprint()));
     }
     stop.await;
     relay.stop().await;

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, Limits};
 use crate::identity;
+use crate::tls::Tls;
 
 /// The longest websocket frame. libp2p's default of 256 MiB, taken before a peer has said who it is, lets sixteen
 /// sockets fill gigabytes.
@@ -104,12 +105,13 @@ impl Handle {
 /// Starts the node; it runs in a task until `stop` is told, then hands over what it serves and disconnects.
 pub async fn start(
     config: &Config,
+    tls: Option<&Tls>,
     stop: oneshot::Receiver<()>,
 ) -> anyhow::Result<(Handle, tokio::task::JoinHandle<()>)> {
     let key = identity::load(config.data_dir.as_deref())?;
     let mut seed = [0; 32];
     getrandom::getrandom(&mut seed).context("no randomness")?;
-    let mut swarm = swarm(&key, config.limits, association_seed(&seed))?;
+    let mut swarm = swarm(&key, config.limits, tls, association_seed(&seed))?;
     let peer_id = *swarm.local_peer_id();
     let listening = listen(&mut swarm, &config.listen).await?;
     let announced: Vec<_> =
@@ -223,11 +225,19 @@ impl Task {
     }
 }
 
-fn swarm(key: &Keypair, limits: Limits, seed: u64) -> anyhow::Result<Swarm<Behaviour<Native>>> {
+fn swarm(
+    key: &Keypair,
+    limits: Limits,
+    tls: Option<&Tls>,
+    seed: u64,
+) -> anyhow::Result<Swarm<Behaviour<Native>>> {
     let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let names = |transport| dns::tokio::Transport::system(transport).context("no DNS configuration");
     let mut ws = websocket::Config::new(names(tcp())?);
     ws.set_max_data_size(MAX_WS_FRAME);
+    if let Some(tls) = tls {
+        ws.set_tls_config(tls.websocket()?);
+    }
     let noise = || noise::Config::new(key).context("noise");
     let secured_ws = ws
         .upgrade(Version::V1Lazy)

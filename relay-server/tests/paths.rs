@@ -43,6 +43,7 @@ async fn relay() -> Relay {
         announce: Vec::new(),
         join: Vec::new(),
         data_dir: None,
+        tls: relay_server::config::Tls::Off,
         web: Some(std::env::temp_dir().join("no-such-web-tree")),
         json: true,
         name: "test".into(),

@@ -33,6 +33,7 @@ async fn relay(web: &Path) -> Relay {
         announce: Vec::new(),
         join: Vec::new(),
         data_dir: None,
+        tls: relay_server::config::Tls::Off,
         web: Some(web.to_owned()),
         json: true,
         name: "test".into(),

@@ -43,8 +43,8 @@ pub fn App() -> Html {
                     </Problem>
                 }
                 if !secure() {
-                    <div class="banner" role="note">
-                        <p>{ "This page was opened over plain http: the browser keeps no lasting identity for it. Everything else works. Open it over https or on localhost to keep your id." }</p>
+                    <div class="banner" role="note" data-testid="insecure">
+                        <p>{ "This page was opened over plain http: the browser keeps no lasting identity for it and lends it no microphone or camera. Everything else works. Open it over https or on localhost to have them." }</p>
                     </div>
                 }
                 { panel(View::Services, |state| html! { <ServicesView state={state.clone()} /> }) }

@@ -1,0 +1,25 @@
+// The laptop in the field: an address that is not the machine's own loopback.
+
+import { spawnSync } from "node:child_process";
+
+/** The relay's address in the field. */
+export const ADDRESS = "10.77.0.1";
+const LINK = "tabfarm-field";
+
+const ip = (...args) => spawnSync("ip", args, { encoding: "utf8", env: { ...process.env, PATH: `${process.env.PATH}:/sbin:/usr/sbin` } });
+
+/** Gives the namespace of the tests an interface with that address. */
+export function enterField() {
+  for (const args of [
+    ["link", "add", LINK, "type", "veth", "peer", "name", `${LINK}1`],
+    ["addr", "add", `${ADDRESS}/24`, "dev", LINK],
+    ["link", "set", LINK, "up"],
+    ["link", "set", `${LINK}1`, "up"],
+  ]) {
+    const { status, stderr } = ip(...args);
+    if (status !== 0) throw new Error(`ip ${args.join(" ")}: ${stderr}`);
+  }
+}
+
+/** Takes it away again. */
+export const leaveField = () => void ip("link", "del", LINK);
