@@ -8,13 +8,17 @@ const LINK = "tabfarm-field";
 
 const ip = (...args) => spawnSync("ip", args, { encoding: "utf8", env: { ...process.env, PATH: `${process.env.PATH}:/sbin:/usr/sbin` } });
 
-/** Gives the namespace of the tests an interface with that address. */
+/**
+ * Gives the namespace of the tests an interface with that address, and a way out by it, as whoever joins a network gets: an
+ * insecure page has no other address for WebRTC than the one by which its machine would leave.
+ */
 export function enterField() {
   for (const args of [
     ["link", "add", LINK, "type", "veth", "peer", "name", `${LINK}1`],
     ["addr", "add", `${ADDRESS}/24`, "dev", LINK],
     ["link", "set", LINK, "up"],
     ["link", "set", `${LINK}1`, "up"],
+    ["route", "add", "default", "via", "10.77.0.2"],
   ]) {
     const { status, stderr } = ip(...args);
     if (status !== 0) throw new Error(`ip ${args.join(" ")}: ${stderr}`);
