@@ -329,9 +329,9 @@ impl Node {
             return Ok(());
         }
         let known = self.packages.get(&state.package).ok_or("its package is not known")?;
-        let (name, requires) = (known.package.full_name(), known.package.manifest.requires.clone());
+        let (name, manifest) = (known.package.full_name(), known.package.manifest.clone());
         let mib = |mib: u32| u64::from(mib) << 20;
-        let (memory, storage) = (mib(requires.memory_mib), mib(requires.storage_mib));
+        let (memory, storage) = (mib(manifest.requires.memory_mib), mib(manifest.requires.storage_mib));
         let image =
             Image::unpack(&state.image, state.index, memory, storage).map_err(|error| error.to_string())?;
         if image.machine.package != state.package {
@@ -351,7 +351,7 @@ impl Node {
         let mut hosted = Hosted::new(&self.cx, service, name, group, Some(instance));
         hosted.record = record;
         hosted.succession = succession;
-        hosted.runs(state.package, &requires);
+        hosted.runs(state.package, &manifest);
         (hosted.saved.index, hosted.saved.package) = (Some(state.index), Some(state.package));
         hosted.saved.back_from = Some(state.taken);
         hosted.server.on_state_lost();

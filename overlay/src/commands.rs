@@ -110,6 +110,10 @@ impl Node {
             },
             Command::Recall(stored) => self.recall(request, stored),
             Command::Leave => self.leave(request),
+            Command::Vanish => {
+                self.vanish();
+                self.answer(request, Ok(Answer::Done));
+            }
         }
     }
 

@@ -11,13 +11,13 @@ use crate::handover::source::Source;
 use crate::id::{PackageId, PeerId, ServiceId};
 use crate::instance::{Image, Instance};
 use crate::io::{Event, HostedInfo, Lane};
-use crate::manifest::Requires;
+use crate::manifest::{Manifest, StateKind};
 use crate::net::Net;
 use crate::registry::Succession;
 use crate::replicas::Keeper;
 use crate::session::server::{post, Parts, Server};
 use crate::time::{Millis, Time};
-use crate::wire::{ClientFrame, Control, GroupFrame, ServerBody, SessionFrame, Step};
+use crate::wire::{ClientFrame, Control, GroupBody, GroupFrame, ServerBody, SessionFrame, Step};
 
 /// Peers that were members and are not released yet, at most.
 const MAX_FORMER: usize = 32;
@@ -84,6 +84,9 @@ pub struct Hosted {
     pub memory_mib: u32,
     /// The manifest's storage limit.
     pub storage_mib: u32,
+    /// The host ends its log at this index: this standby goes on.
+    pub take_over: Option<u64>,
+    standby_wanted: usize,
     serving: bool,
     /// What this node must have executed before it serves in a term: its first entry of that term.
     serve_from: Option<(u64, u64)>,
@@ -144,6 +147,8 @@ impl Hosted {
             renew_at: cx.now,
             memory_mib: 0,
             storage_mib: 0,
+            take_over: None,
+            standby_wanted: 0,
             serving: false,
             serve_from: None,
             told: None,
@@ -168,14 +173,22 @@ impl Hosted {
     }
 
     /// Runs this package from now on, within what its manifest requires.
-    pub fn runs(&mut self, package: PackageId, requires: &Requires) {
+    pub fn runs(&mut self, package: PackageId, manifest: &Manifest) {
         self.package = Some(package);
+        let requires = &manifest.requires;
         (self.memory_mib, self.storage_mib) = (requires.memory_mib, requires.storage_mib);
+        let is_single = manifest.state == StateKind::Single;
+        self.standby_wanted = if is_single { manifest.qos.standby as usize } else { 0 };
     }
 
-    /// A replica, or a vote: what its leader may seed anew. The one host of a `single` service is neither.
-    pub fn wanted_or_witness(&self) -> bool {
-        self.wanted > 1 || self.instance.is_none()
+    /// Standbys that the manifest wants.
+    pub fn standby_wanted(&self) -> usize {
+        self.standby_wanted
+    }
+
+    /// A replica, a standby or a vote: what its leader may seed anew. The one host of a `single` service is none of them.
+    pub fn is_one_of_several(&self) -> bool {
+        self.wanted > 1 || self.instance.is_none() || !self.group.is_voter()
     }
 
     /// Takes part in a group that this peer leads.
@@ -191,7 +204,8 @@ impl Hosted {
     /// A handover to this replica does not happen.
     pub fn forget_incoming(&mut self, from: PeerId, id: u64) {
         let ended = |incoming: &Incoming| incoming.source == from && incoming.id == id;
-        if self.wanted > 1 && self.incoming.as_ref().is_some_and(ended) {
+        let stays = self.wanted > 1 || self.is_standby();
+        if stays && self.incoming.as_ref().is_some_and(ended) {
             self.incoming = None;
         }
     }
@@ -214,7 +228,13 @@ impl Hosted {
         if frame.epoch != self.group.epoch() {
             return Err(GuardError::Stale);
         }
-        let result = self.group.handle_message(from, &frame.message);
+        let result = match &frame.body {
+            GroupBody::Raft(message) => self.group.handle_message(from, message),
+            GroupBody::Rest { term, last } => {
+                self.group.on_rest(from, *term, *last);
+                Ok(())
+            }
+        };
         self.refused += u64::from(result.is_err());
         result
     }
@@ -253,7 +273,8 @@ impl Hosted {
             Err(poisoned) => return vec![Happened::Broken(poisoned.to_string())],
         };
         for (peer, message) in progress.messages {
-            let frame = GroupFrame { service: self.service, epoch: self.group.epoch(), message };
+            let body = GroupBody::Raft(message);
+            let frame = GroupFrame { service: self.service, epoch: self.group.epoch(), body };
             net.send_or_dial(cx, peer, Lane::Group, &frame);
         }
         if progress.configured {
@@ -279,12 +300,30 @@ impl Hosted {
             self.serve_from = Some((term, self.group.committed()));
         }
         self.report(cx, net, &mut happened);
+        self.try_take_over(cx);
         self.follow_authority(cx, net, &mut happened);
         self.settle(cx);
         self.tell_warm(cx, net);
         self.trim();
         self.note_unstored(cx.now);
+        self.rest(cx, net);
         happened
+    }
+
+    /// A group in which nothing happens, all of whose members are there, rests.
+    fn rest(&mut self, cx: &mut Cx, net: &mut Net) {
+        let there = |net: &Net| self.group.members().values().all(|member| net.is_alive(cx, member.peer));
+        if self.source.is_some() || self.incoming.is_some() || !there(net) {
+            return;
+        }
+        let Some((term, last)) = self.group.try_rest(cx.now) else { return };
+        let body = GroupBody::Rest { term, last };
+        let frame = GroupFrame { service: self.service, epoch: self.group.epoch(), body };
+        for member in self.group.members().values() {
+            if member.peer != cx.me {
+                net.send(cx, member.peer, Lane::Group, &frame);
+            }
+        }
     }
 
     fn report(&mut self, cx: &mut Cx, net: &mut Net, happened: &mut Vec<Happened>) {
@@ -332,7 +371,7 @@ impl Hosted {
             happened.push(Happened::Serving);
             self.announce(cx, net, cx.me);
             self.announce_replicas(cx, net);
-            self.keeper.at = (self.wanted > 1).then_some(cx.now);
+            self.keeper.at = (self.wanted > 1 || self.standby_wanted > 0).then_some(cx.now);
         }
         if !self.group.leads() && self.instance.is_some() {
             self.serving = false;
@@ -390,13 +429,17 @@ impl Hosted {
         let holders = self.group.members().values().filter(|member| !member.witness);
         let next: Vec<PeerId> = holders.map(|member| member.peer).filter(|peer| *peer != cx.me).collect();
         let mut parts = Parts { group: &mut self.group, instance, net };
-        self.server.set_next(cx, &mut parts, if self.wanted > 1 { next } else { Vec::new() });
+        self.server.set_next(cx, &mut parts, next);
     }
 
     /// A target tells its source how far it is.
     fn tell_warm(&mut self, cx: &mut Cx, net: &mut Net) {
         let (Some(incoming), Some(instance)) = (self.incoming, &self.instance) else { return };
-        let named = self.group.voters().contains(&self.group.id()) && !self.group.is_joint();
+        if incoming.replica && self.is_standby() {
+            self.incoming = None;
+            return;
+        }
+        let named = self.group.is_voter() && !self.group.is_joint();
         if self.group.leads() || !named || !instance.is_ready() {
             return;
         }
@@ -452,8 +495,11 @@ impl Hosted {
             None => "witness",
             Some(instance) if !instance.is_ready() => "joining",
             Some(_) if self.group.leads() => "leader",
+            Some(_) if self.is_standby() => "standby",
             Some(_) => "follower",
         };
+        let learners = self.group.learners();
+        let voters = self.group.members().iter().filter(|(id, _)| !learners.contains(id));
         HostedInfo {
             service: self.name.clone(),
             role: role.to_owned(),
@@ -466,7 +512,9 @@ impl Hosted {
             events: self.events,
             gas: self.gas,
             traps: self.traps,
-            members: self.group.members().values().map(|member| member.peer.to_string()).collect(),
+            members: voters.map(|(_, member)| member.peer.to_string()).collect(),
+            standbys: self.standbys(cx, net).into_iter().map(|(_, peer)| peer.to_string()).collect(),
+            standbys_wanted: self.standby_wanted as u32,
             handover: self
                 .source
                 .as_ref()

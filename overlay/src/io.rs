@@ -296,6 +296,8 @@ pub enum Command {
     Recall(Vec<(String, Vec<u8>)>),
     /// Hand over what is served here, close sessions. Answer: `Done`, after at most 10 s.
     Leave,
+    /// The page ends or freezes now: whoever is warm takes over at once, nothing is waited for. Answer: `Done`.
+    Vanish,
 }
 
 /// What somebody searches for; empty fields match everything.
@@ -434,7 +436,7 @@ pub struct HandoverReport {
 pub struct HostedInfo {
     /// `name@publisher`.
     pub service: String,
-    /// `leader`, `follower`, `joining` or `witness`.
+    /// `leader`, `follower`, `standby`, `joining` or `witness`.
     pub role: String,
     /// The authority's epoch.
     pub epoch: u64,
@@ -448,8 +450,12 @@ pub struct HostedInfo {
     pub gas: u64,
     /// Traps.
     pub traps: u64,
-    /// Members of the group.
+    /// Voters of the group.
     pub members: Vec<String>,
+    /// Peers that hold a warm copy of a `single` service, as its host sees them.
+    pub standbys: Vec<String>,
+    /// How many of them the manifest wants, where volunteers fit.
+    pub standbys_wanted: u32,
     /// Where a handover under way goes, and its step.
     pub handover: Option<(String, String)>,
     /// The manifest's memory limit.

@@ -46,5 +46,6 @@ mod peering;
 mod publishing;
 mod replicas;
 mod serving;
+mod standby;
 
 pub use node::Node;

@@ -218,6 +218,13 @@ impl Net {
         }
     }
 
+    /// A peer says that it is as good as gone. True when that is news.
+    pub fn on_bye(&mut self, cx: &mut Cx, peer: PeerId) -> bool {
+        let Some(gone) = self.peers.get_mut(&peer) else { return false };
+        cx.event(Event::Peer { id: peer.to_string(), connected: true });
+        !std::mem::replace(&mut gone.silent, true)
+    }
+
     /// This node itself was asleep: what it did not hear meanwhile says nothing about others.
     pub fn on_slept(&mut self, now: Time) {
         self.peers.values_mut().for_each(|peer| peer.heard_at = now);

@@ -4,6 +4,7 @@ use serde_bytes::ByteBuf;
 
 use crate::handover::source::Purpose;
 use crate::handover::target::{MAX_TARGETS, MAX_WITNESSED, MAX_WITNESSED_PER_PEER};
+use crate::hosting::Hosted;
 use crate::id::{PackageId, PeerId, ServiceId};
 use crate::io::{Answer, Error, Lane, Output, VolunteerPolicy};
 use crate::manifest::{self, Capabilities};
@@ -43,6 +44,7 @@ impl Node {
         self.hand_over(service, from, None);
     }
 
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn on_offer(
         &mut self,
         from: PeerId,
@@ -51,6 +53,7 @@ impl Node {
         record: &ByteBuf,
         (manifest, signature): (&ByteBuf, &ByteBuf),
         succession: &Succession,
+        standby: bool,
     ) -> Result<(), String> {
         let wanted = self.targets.wants(&service, from);
         if self.policy.is_none() && !wanted {
@@ -84,7 +87,10 @@ impl Node {
         if package != known.package {
             return Err("the package is not that of the service's record".to_owned());
         }
-        self.check_fit(package, wanted)?;
+        match standby {
+            true => self.check_fit(package, wanted)?,
+            false => self.make_room(service, package, wanted)?,
+        }
         self.directory.learn(&self.cx, &mut self.net, record);
         let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
         self.targets.accept(cx, net, packages, service, id, from, (&known, record.to_vec()));
@@ -93,6 +99,24 @@ impl Node {
 
     /// Row 19: requirements against what this node has, before a byte of code is fetched. Row 18: the person's limits.
     pub(crate) fn check_fit(&self, package: PackageId, wanted: bool) -> Result<(), String> {
+        self.fits(package, wanted, true)
+    }
+
+    /// Standbys give way to what somebody needs this node to serve.
+    fn make_room(&mut self, service: ServiceId, package: PackageId, wanted: bool) -> Result<(), String> {
+        self.fits(package, wanted, false)?;
+        while self.fits(package, wanted, true).is_err() {
+            let gives_way = |hosted: &&Hosted| hosted.gives_way() && hosted.service != service;
+            let Some(standby) = self.hosted.values().find(gives_way).map(|hosted| hosted.service) else {
+                break;
+            };
+            self.remove_hosted(standby, None);
+        }
+        Ok(())
+    }
+
+    /// Does it fit beside what is hosted here, `standbys` among it?
+    fn fits(&self, package: PackageId, wanted: bool, standbys: bool) -> Result<(), String> {
         let known = self.packages.get(&package).ok_or("the package is not known")?;
         let manifest = &known.package.manifest;
         let default = VolunteerPolicy { cpu: 50, memory_mib: 512, storage_mib: 256, services: Vec::new() };
@@ -103,11 +127,12 @@ impl Node {
         }
         let coming = self.targets.coming().filter_map(|(_, id)| self.packages.get(&id));
         let coming = coming.map(|known| &known.package.manifest.requires);
-        let (memory, storage) = coming.fold((0, 0), |(memory, storage), requires| {
-            (memory + requires.memory_mib, storage + requires.storage_mib)
-        });
-        let memory: u32 = memory + self.hosted.values().map(|hosted| hosted.memory_mib).sum::<u32>();
-        let storage: u32 = storage + self.hosted.values().map(|hosted| hosted.storage_mib).sum::<u32>();
+        let coming = coming.map(|requires| (requires.memory_mib, requires.storage_mib));
+        let counts = |hosted: &&Hosted| standbys || !hosted.gives_way();
+        let hosted = self.hosted.values().filter(counts);
+        let hosted = hosted.map(|hosted| (hosted.memory_mib, hosted.storage_mib));
+        let add = |sum: (u32, u32), one: (u32, u32)| (sum.0 + one.0, sum.1 + one.1);
+        let (memory, storage) = coming.chain(hosted).fold((0, 0), add);
         let has = Capabilities {
             memory_mib: policy.memory_mib.saturating_sub(memory),
             gas_per_second: GAS_PER_CORE / 100 * u64::from(policy.cpu.min(100)),
@@ -138,8 +163,7 @@ impl Node {
     pub(crate) fn is_released(&self, from: PeerId, service: ServiceId, authority: (u64, u64)) -> bool {
         self.hosted.get(&service).is_some_and(|hosted| {
             let group = &hosted.group;
-            let member = group.members().values().any(|member| member.peer == from && !member.witness);
-            member
+            group.has_state_voter(from)
                 && from != self.cx.me
                 && authority >= (group.epoch(), group.term())
                 && hosted.source.is_none()
@@ -150,12 +174,11 @@ impl Node {
     /// lead, a member that holds state, or who is `proven` to be a host?
     pub(crate) fn may_be_replaced(&self, from: PeerId, service: ServiceId, proven: bool) -> bool {
         self.hosted.get(&service).is_some_and(|hosted| {
-            let holds = || hosted.group.members().values().any(|m| m.peer == from && !m.witness);
             let asks = match hosted.group.leader() {
                 Some(leader) => leader.peer == from,
-                None => proven || holds(),
+                None => proven || hosted.group.has_state_voter(from),
             };
-            !hosted.group.leads() && hosted.wanted_or_witness() && asks
+            !hosted.group.leads() && hosted.is_one_of_several() && asks
         })
     }
 
@@ -174,9 +197,7 @@ impl Node {
         to: PeerId,
         request: Option<crate::id::RequestId>,
     ) -> bool {
-        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.wanted > 1) else {
-            return false;
-        };
+        let Some(hosted) = self.hosted.get_mut(&service) else { return false };
         if hosted.source.as_ref().is_some_and(|source| source.purpose() != Purpose::Handover) {
             let (cx, net, packages) = (&mut self.cx, &mut self.net, &mut self.packages);
             hosted.abort_handover(cx, net, packages, "a handover comes first");

@@ -49,7 +49,7 @@ impl Node {
         for service in self.hosted.keys().copied().collect::<Vec<_>>() {
             let Some(hosted) = self.hosted.get_mut(&service) else { continue };
             if lost {
-                hosted.group.on_disconnected(self.cx.now, peer);
+                hosted.on_member_lost(self.cx.now, peer);
             }
             let verdict =
                 hosted.on_handover_unreachable(&mut self.cx, &mut self.net, &mut self.packages, peer);
@@ -64,7 +64,7 @@ impl Node {
     /// A peer that counts is connected and says nothing: its groups elect, its sessions look elsewhere.
     pub(crate) fn on_silent(&mut self, peer: PeerId) {
         for (service, hosted) in &mut self.hosted {
-            hosted.group.on_disconnected(self.cx.now, peer);
+            hosted.on_member_lost(self.cx.now, peer);
             self.dirty.insert(*service);
         }
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
@@ -126,6 +126,11 @@ impl Node {
                 self.net.send(&mut self.cx, from, Lane::Control, &Control::Pong);
             }
             Control::Pong => {}
+            Control::Bye => {
+                if self.net.on_bye(&mut self.cx, from) {
+                    self.on_silent(from);
+                }
+            }
             Control::NoGroup(service) => {
                 if let Some(hosted) = self.hosted.get_mut(&service) {
                     let members = hosted.group.members().iter();

@@ -260,7 +260,7 @@ impl Node {
         }
         let entry = Entry::Upgrade { package, now: self.cx.now };
         hosted.group.propose(wire::encode(&entry)).map_err(|_| "the service is busy".to_owned())?;
-        hosted.runs(package, &known.package.manifest.requires);
+        hosted.runs(package, &known.package.manifest);
         if let Some(bytes) = self.directory.index().service_bytes(service) {
             hosted.record = bytes.to_vec();
         }
@@ -313,7 +313,7 @@ impl Node {
         }
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
         if let (Ok(()), Some(known)) = (&result, known) {
-            hosted.runs(package, &known.manifest.requires);
+            hosted.runs(package, &known.manifest);
         }
         if let Some(instance) = &mut hosted.instance {
             instance.on_package(&mut self.cx, package, &result);

@@ -18,6 +18,8 @@ use crate::wire::{Member, Members};
 
 /// How often a leader looks after its replicas.
 pub const KEEP_EVERY: Millis = Millis(500);
+/// The same while the group rests; whatever happens to a member wakes it.
+const KEEP_RESTING: Millis = Millis::secs(5);
 /// A member that is silent for this long is replaced.
 const LOST_AFTER: Millis = Millis(3000);
 /// A member whose connection closed is replaced after this: a tab that was closed does not come back, a connection
@@ -92,6 +94,16 @@ impl Keeper {
         self.refused.insert(peer, now);
     }
 
+    /// A member is gone at this moment.
+    pub fn is_missing(&self, id: &u64) -> bool {
+        self.lost.contains_key(id)
+    }
+
+    /// It is gone for longer than a connection takes to come back.
+    pub fn is_lost(&self, now: Time, id: &u64) -> bool {
+        self.lost.get(id).is_some_and(|(since, _)| now.since(*since) >= LOST_AFTER)
+    }
+
     /// A member says that it has no such group.
     pub fn has_no_group(&mut self, now: Time, id: u64) {
         self.lost.insert(id, (now - LOST_AFTER, true));
@@ -105,15 +117,22 @@ impl Keeper {
 impl Hosted {
     /// The members as this leader sees them. A member that is gone for a short time still counts.
     pub fn voters_seen(&self, now: Time) -> Vec<Voter> {
-        let lost =
-            |id: &u64| self.keeper.lost.get(id).is_some_and(|(since, _)| now.since(*since) >= LOST_AFTER);
         let view = |(id, member): (&u64, &Member)| Voter {
             id: *id,
             witness: member.witness,
-            live: *id == self.group.id() || !lost(id),
+            live: *id == self.group.id() || !self.keeper.is_lost(now, id),
             lag: self.group.lag(*id),
         };
-        self.group.members().iter().map(view).collect()
+        let learners = self.group.learners();
+        self.group.members().iter().filter(|(id, _)| !learners.contains(id)).map(view).collect()
+    }
+
+    /// A member's connection closed, or it fell silent: what follows from it is looked at soon.
+    pub fn on_member_lost(&mut self, now: Time, peer: PeerId) {
+        self.group.on_disconnected(now, peer);
+        if self.group.members().values().any(|member| member.peer == peer) {
+            self.keeper.at = self.keeper.at.map(|_| now);
+        }
     }
 
     /// Notes who is gone and who came back.
@@ -142,8 +161,12 @@ impl Hosted {
 
     /// State holders that are there at this moment, this node among them.
     pub fn live_holders(&self, cx: &Cx, net: &Net) -> usize {
+        let learners = self.group.learners();
         let there = |(id, member): &(&u64, &Member)| {
-            !member.witness && net.is_alive(cx, member.peer) && !self.keeper.lost.contains_key(id)
+            !member.witness
+                && !learners.contains(id)
+                && net.is_alive(cx, member.peer)
+                && !self.keeper.is_missing(id)
         };
         self.group.members().iter().filter(there).count()
     }
@@ -191,13 +214,21 @@ impl Node {
 
     fn keep_replicas_of(&mut self, service: ServiceId) {
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
-        let serves = hosted.wanted > 1 && hosted.is_serving();
-        hosted.keeper.at = serves.then_some(self.cx.now + KEEP_EVERY);
+        let keeps = hosted.wanted > 1 || hosted.standby_wanted() > 0 || !hosted.group.learners().is_empty();
+        let serves = keeps && hosted.is_serving();
+        let every = if hosted.group.is_resting() { KEEP_RESTING } else { KEEP_EVERY };
+        hosted.keeper.at = serves.then_some(self.cx.now + every);
         if !serves {
             return;
         }
         hosted.note_lost(&self.cx, &self.net);
         self.dirty.insert(service);
+        if hosted.wanted == 1 {
+            if self.leaving.is_none() {
+                self.keep_standbys_of(service);
+            }
+            return;
+        }
         let busy = hosted.source.is_some() || hosted.group.is_joint() || hosted.group.is_changing();
         if busy || self.leaving.is_some() {
             return;
@@ -218,14 +249,15 @@ impl Node {
 
     /// The volunteer that is asked next: who never refused or failed before those that did, the latest last (else two
     /// that stall would keep all others from being asked); direct before relayed, near before far.
-    fn candidate(&self, service: ServiceId) -> Option<PeerId> {
+    pub(crate) fn candidate(&self, service: ServiceId) -> Option<PeerId> {
         let hosted = self.hosted.get(&service)?;
         let record = self.directory.index().service(service, self.cx.now)?;
         let voters = hosted.voters_seen(self.cx.now);
         let holds = |peer: &PeerId| {
             let members = hosted.group.members().iter();
             let of_peer = members.filter(|(_, member)| member.peer == *peer && !member.witness);
-            of_peer.into_iter().any(|(id, _)| voters.iter().any(|voter| voter.id == *id && voter.live))
+            let counts = |id: &u64| voters.iter().any(|voter| voter.id == *id && voter.live);
+            of_peer.into_iter().any(|(id, _)| counts(id) || hosted.group.learners().contains(id))
         };
         let volunteers = self.net.peers().filter(|(id, peer)| {
             let hello = peer.hello.as_ref();
@@ -243,7 +275,7 @@ impl Node {
             .map(|(id, _)| id)
     }
 
-    fn recruit(&mut self, service: ServiceId, peer: PeerId, purpose: Purpose) {
+    pub(crate) fn recruit(&mut self, service: ServiceId, peer: PeerId, purpose: Purpose) {
         let id = self.cx.random_id();
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
         let chain = hosted.succession.extended(service, peer, &self.secret);

@@ -18,9 +18,9 @@ use crate::wire::{ClientFrame, Control, ServerBody, ServerFrame, Step};
 /// Gas that one core executes in a second, roughly (guess, from the instrumenter's measurements).
 pub(crate) const GAS_PER_CORE: u64 = 1_000_000_000;
 /// How long a former host tells stragglers where the service went (replication.md, Handover 4).
-const FORWARD_FOR: Millis = Millis::secs(30);
+pub(crate) const FORWARD_FOR: Millis = Millis::secs(30);
 /// How long a former host passes on late datagrams.
-const LATE_FOR: Millis = Millis::secs(2);
+pub(crate) const LATE_FOR: Millis = Millis::secs(2);
 /// A member that hears of no leader for this long is not wanted any more, or alone: it gives up.
 const LEADERLESS: Millis = Millis::secs(60);
 /// The same for a replica that holds state.
@@ -121,14 +121,14 @@ impl Node {
         if self.hosted.contains_key(&service) {
             return Err("this node takes part in the service already".to_owned());
         }
-        let requires = known.package.manifest.requires.clone();
+        let manifest = known.package.manifest.clone();
         let wanted = known.package.manifest.state.voters().max(1);
         let id = self.new_instance(service);
         let instance = Instance::new(&mut self.cx, id, package, 0, None);
         let group = Group::found(&mut self.cx, epoch, 0, 0);
         let mut hosted = Hosted::new(&self.cx, service, name, group, Some(instance));
         hosted.record = record;
-        hosted.runs(package, &requires);
+        hosted.runs(package, &manifest);
         hosted.wanted = wanted;
         self.insert_hosted(hosted);
         Ok(service)
@@ -161,9 +161,10 @@ impl Node {
     pub(crate) fn on_handover_step(&mut self, from: PeerId, service: ServiceId, id: u64, step: Step) {
         match &step {
             Step::Want => return self.on_want(from, service, id),
-            Step::Offer { record, manifest, signature, succession } => {
+            Step::Offer { record, manifest, signature, succession, standby } => {
                 let signed = (manifest, signature);
-                if let Err(reason) = self.on_offer(from, service, id, record, signed, succession) {
+                let offered = self.on_offer(from, service, id, record, signed, succession, *standby);
+                if let Err(reason) = offered {
                     self.refuse(from, service, id, reason);
                 }
                 return;
@@ -185,6 +186,13 @@ impl Node {
                 if let Some(hosted) = hosted.filter(|hosted| hosted.is_led_by(from)) {
                     hosted.incoming = Some(Incoming { id, source: from, replica: false });
                     hosted.forget_warm();
+                    self.dirty.insert(service);
+                }
+                return;
+            }
+            Step::TakeOver { index } => {
+                if let Some(hosted) = self.hosted.get_mut(&service) {
+                    hosted.on_take_over(from, id, *index);
                     self.dirty.insert(service);
                 }
                 return;
@@ -252,7 +260,7 @@ impl Node {
         let now = self.cx.now;
         let lost = |hosted: &Hosted| {
             let patience = if hosted.wanted > 1 && hosted.instance.is_some() { ORPHANED } else { LEADERLESS };
-            !hosted.group.leads() && now.since(hosted.group.led_at()) >= patience
+            hosted.group.leaderless_for(now) >= patience
         };
         let lost: Vec<ServiceId> =
             self.hosted.iter().filter(|(_, hosted)| lost(hosted)).map(|(service, _)| *service).collect();

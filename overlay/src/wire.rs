@@ -84,6 +84,9 @@ pub const MAX_RECORDS: usize = 48;
 /// The most entries of a digest in one message.
 pub const MAX_DIGEST: usize = 4096;
 
+/// The most learners of a group (replication.md, The group).
+pub const MAX_LEARNERS: usize = 2;
+
 /// The highest index, term and epoch at which a log may start: counting on from there never overflows.
 const MAX_COUNT: u64 = 1 << 48;
 
@@ -131,6 +134,8 @@ pub enum Control {
     Ping,
     /// I am.
     Pong,
+    /// My page ends or freezes at this moment.
+    Bye,
     /// You sent me a message of a group that I am no member of.
     NoGroup(ServiceId),
     /// A step of a handover.
@@ -182,8 +187,10 @@ pub struct LogStart {
     pub index: u64,
     /// Its term.
     pub term: u64,
-    /// The voters at that index.
+    /// Who is in the group at that index.
     pub members: Members,
+    /// Those of them that do not vote.
+    pub learners: Vec<u64>,
 }
 
 /// The steps of a handover from S (source) to T (target) with W (witness); `docs/protocols/handover.md`.
@@ -201,6 +208,8 @@ pub enum Step {
         signature: ByteBuf,
         /// How S came to serve.
         succession: Succession,
+        /// Only be ready to serve: nobody needs T at this moment.
+        standby: bool,
     },
     /// T → S: the package is prepared. W → S: I will vote. The number is the new raft id.
     Ready {
@@ -234,6 +243,11 @@ pub enum Step {
     },
     /// T or W → S: I hold the start.
     Seeded,
+    /// S → T, a standby: my log ends at this index; once you have executed it, go on in the next epoch.
+    TakeOver {
+        /// The last index.
+        index: u64,
+    },
     /// S → T, who is a replica already: tell me when you are warm, you will serve next.
     AskWarm,
     /// T → S: I have executed up to here, in a configuration that names me.
@@ -262,15 +276,29 @@ pub enum Step {
     },
 }
 
-/// A raft message of a group.
+/// A message of a group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupFrame {
     /// The group's service.
     pub service: ServiceId,
     /// The group's epoch.
     pub epoch: u64,
+    /// What is said.
+    pub body: GroupBody,
+}
+
+/// What a member says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum GroupBody {
     /// An `eraftpb.Message`.
-    pub message: ByteBuf,
+    Raft(ByteBuf),
+    /// Leader → members: nothing happens; nobody ticks until something does.
+    Rest {
+        /// The leader's term.
+        term: u64,
+        /// The last index of its log.
+        last: u64,
+    },
 }
 
 /// Messages of the session lane.
@@ -548,7 +576,8 @@ impl Control {
             | Control::NoPackage(_)
             | Control::NoGroup(_)
             | Control::Ping
-            | Control::Pong => Ok(()),
+            | Control::Pong
+            | Control::Bye => Ok(()),
         }
     }
 }
@@ -562,7 +591,9 @@ impl Step {
                 Step::SeedWitness { start: start.clone() }.check()
             }
             Step::SeedWitness { start } => {
-                fits("members", start.members.is_empty() || start.members.len() > 7)?;
+                let voters = start.members.keys().filter(|id| !start.learners.contains(id)).count();
+                fits("members", voters == 0 || voters > 7)?;
+                fits("learners", start.learners.len() > MAX_LEARNERS || start.members.len() > 9)?;
                 fits("members", start.members.contains_key(&0) || start.index == 0 || start.term == 0)?;
                 fits("log", start.index.max(start.term).max(start.epoch) > MAX_COUNT)
             }
@@ -605,7 +636,7 @@ mod tests {
     #[test]
     fn a_log_cannot_start_where_counting_overflows() {
         let members = Members::from([(1, Member { peer: PeerId([1; 32]), witness: false })]);
-        let start = LogStart { epoch: 1, index: 5, term: 2, members };
+        let start = LogStart { epoch: 1, index: 5, term: 2, members, learners: Vec::new() };
         let check = |start: LogStart| {
             let step = Step::SeedWitness { start };
             Control::Handover { service: ServiceId(Hash([0; 32])), id: 1, step }.check()

@@ -71,6 +71,8 @@ pub struct ServiceModel {
     pub module: String,
     /// The manifest's `state`.
     pub state: String,
+    /// The manifest's `qos.standby`.
+    pub standby: u32,
 }
 
 /// What consumers do.
@@ -122,6 +124,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// Nothing: handovers that should all succeed.
     None,
+    /// Its person closes the page: it has time for a last word, then it dies, and its peers notice soon.
+    Leave,
     /// It dies; its peers notice soon.
     Close,
     /// It dies; its peers notice after 12 to 17 s.
@@ -192,7 +196,7 @@ pub struct Churn {
 
 impl Default for ServiceModel {
     fn default() -> Self {
-        Self { count: 1, module: "toy:counter:20000".into(), state: "single".into() }
+        Self { count: 1, module: "toy:counter:20000".into(), state: "single".into(), standby: 0 }
     }
 }
 

@@ -106,7 +106,7 @@ fn the_last_replica_gives_its_state_for_no_strangers_vote() {
     let before = tabs.roles();
     assert_eq!(before.len(), 1, "{before:?}");
     let ids = Members::from([(5, Member { peer: stranger, witness: false })]);
-    let start = LogStart { epoch: 1, index: 9, term: 2, members: ids };
+    let start = LogStart { epoch: 1, index: 9, term: 2, members: ids, learners: Vec::new() };
     tabs.hear(last, stranger, Step::AskWitness { name: "toy".into() });
     tabs.hear(last, stranger, Step::SeedWitness { start });
     tabs.pass(1);

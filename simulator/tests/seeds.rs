@@ -67,6 +67,23 @@ fn a_replicated_service_survives_its_leaders() {
     }
 }
 
+/// The host of a `single` service closes its page, again and again: its standby goes on, and nothing is lost.
+#[test]
+fn a_standby_goes_on_when_its_host_closes_the_page() {
+    for report in sweep("standby", 0..10) {
+        assert!(report.deaths >= 5 && report.replies > 1_000, "{report:?}");
+        assert_eq!((report.sessions_lost, report.lost), (0, 0), "{report:?}");
+        assert!(report.longest_gap_ms < 2_000, "{report:?}");
+    }
+}
+
+/// As above, when the target is sometimes a standby.
+#[test]
+fn a_handover_with_a_standby_survives_what_hits_it() {
+    let reports = sweep("handover-standby", 0..40);
+    assert!(reports.iter().filter(|report| report.fault.is_some()).count() > 20);
+}
+
 #[test]
 fn a_replicated_service_moves_while_tabs_come_and_go() {
     for report in sweep("replicated-moves", 0..6) {

@@ -87,14 +87,19 @@ export interface PeerInfo {
 
 export interface HostedService {
   service: ServiceId;
-  role: 'leader' | 'follower' | 'joining' | 'witness';
+  role: 'leader' | 'follower' | 'standby' | 'joining' | 'witness';
   epoch: number;
   term: number;
   sessions: number;
   events: number;
   gas: number;
   traps: number;
+  /** Those who vote: host or replicas. */
   members: string[];
+  /** Peers that hold a warm copy of a `single` service, as its host sees them. */
+  standbys: string[];
+  /** How many of them the manifest wants. */
+  standbysWanted: number;
   /** Target and step of a handover under way. */
   handover: [string, string] | null;
   memoryMiB: number;

@@ -36,6 +36,8 @@ export class Peer extends EventTarget {
   #checkpoints;
   #online = () => this.#raw.online();
   #shown = () => this.#raw.ring();
+  /** The last moment in which the page runs: whoever is warm takes over at once. */
+  #hidden = () => void this.#ask((id) => this.#raw.vanish(id)).catch(() => {});
 
   static join(options = {}) {
     return Peer.#join(options).catch((error) => Promise.reject(named(error)));
@@ -94,6 +96,8 @@ export class Peer extends EventTarget {
     });
     addEventListener('online', this.#online);
     addEventListener('pageshow', this.#shown);
+    addEventListener('pagehide', this.#hidden);
+    document.addEventListener('freeze', this.#hidden);
   }
 
   get id() {
@@ -192,6 +196,8 @@ export class Peer extends EventTarget {
     this.#left = true;
     removeEventListener('online', this.#online);
     removeEventListener('pageshow', this.#shown);
+    removeEventListener('pagehide', this.#hidden);
+    document.removeEventListener('freeze', this.#hidden);
     this.#alarm.close();
     this.#raw.close();
     for (const { reject } of this.#requests.values()) reject(new TabfarmError('disconnected', 'the peer has left'));

@@ -278,6 +278,11 @@ impl RawPeer {
     pub fn leave(&self, request: f64) {
         self.command(request, Command::Leave);
     }
+
+    /// The page ends or freezes now: standbys and replicas take over at once.
+    pub fn vanish(&self, request: f64) {
+        self.command(request, Command::Vanish);
+    }
 }
 
 impl RawPeer {

@@ -55,6 +55,14 @@ pub fn HostedItem(props: &Props) -> Html {
             if hosted.wanted > 1 && hosted.role == "leader" && hosted.replicas < hosted.wanted {
                 <p class="banner" data-testid="replicas-missing">{ missing(hosted.replicas, hosted.wanted) }</p>
             }
+            if hosted.role == "leader" && hosted.standbys_wanted > 0 {
+                if hosted.standbys.is_empty() {
+                    <p class="banner" data-testid="no-standby">{ "No other tab holds a warm copy: if this one closes, the service stops until it is back. Let other tabs volunteer." }</p>
+                } else {
+                    <p class="peers small" title="Goes on at once when this tab is closed"><span class="faint">{ "Standing by" }</span>
+                        { for hosted.standbys.iter().map(|id| html! { <PeerChip id={id.clone()} name={name_of(id)} me={*id == me} /> }) }</p>
+                }
+            }
             if hosted.members.len() > 1 {
                 <p class="peers small"><span class="faint">{ "Members" }</span>
                     { for hosted.members.iter().map(|id| html! { <PeerChip id={id.clone()} name={name_of(id)} me={*id == me} /> }) }</p>
@@ -75,7 +83,7 @@ fn missing(replicas: u64, wanted: u64) -> String {
 fn role_word(role: &str) -> &str {
     match role {
         "leader" => "serving",
-        "follower" => "standing by",
+        "follower" | "standby" => "standing by",
         "joining" => "taking over",
         other => other,
     }

@@ -64,6 +64,8 @@ pub struct Hosted {
     /// Copies of the state that its manifest wants, and that there are.
     pub wanted: u64,
     pub replicas: u64,
+    pub standbys: Vec<String>,
+    pub standbys_wanted: u64,
     /// Log entries that the slowest member lacks.
     pub lag: u64,
     /// Came back from a checkpoint of this time, in ms since 1970.
@@ -170,6 +172,8 @@ impl Hosted {
             memory_mib: count(value, "memoryMiB"),
             wanted: count(value, "wanted"),
             replicas: count(value, "replicas"),
+            standbys: texts(value, "standbys"),
+            standbys_wanted: count(value, "standbysWanted"),
             lag: count(value, "lag"),
             lost_since: field(value, "lostSince").as_f64(),
         }

@@ -1,13 +1,18 @@
 //! One Raft group per stateful service, over the `raft` crate.
 //!
 //! The group orders opaque payloads; what they mean is `instance`'s business. That of a `single` service has one voter
-//! at rest and three during a handover (`docs/protocols/handover.md`), that of a replicated one three or five. Everything that a peer sends passes [`guard`] before raft
+//! at rest and three during a handover (`docs/protocols/handover.md`), that of a replicated one three or five. Learners
+//! hold the state and are fed the log; no majority counts them. Everything that a peer sends passes [`guard`] before raft
 //! sees it: raft-rs trusts its peers and panics on what an honest one would not send.
+//!
+//! A group in which nothing happens *rests*: nobody ticks, and no heartbeats of its own travel. Heartbeats between the peers
+//! (`net`) wake it when a member is lost, any message or proposal does at once.
 //!
 //! Invariant H7: at no moment is a quorum exactly the source and the target. Voters change only by
 //! [`Group::change`], as one joint change between odd numbers of voters.
 
 mod guard;
+mod rest;
 #[cfg(test)]
 mod tests;
 
@@ -102,6 +107,12 @@ pub struct Group {
     /// Index and size of the entries in the log, and the sum of the sizes.
     kept: VecDeque<(u64, usize)>,
     kept_bytes: usize,
+    /// Nobody ticks.
+    resting: bool,
+    /// It rested until a moment ago.
+    woken: bool,
+    /// When something last happened: a proposal, an entry, a read, a member that came or went.
+    active_at: Time,
 }
 
 impl Group {
@@ -109,7 +120,7 @@ impl Group {
     pub fn found(cx: &mut Cx, epoch: u64, index: u64, term: u64) -> Self {
         let id = cx.random_id();
         let members = Members::from([(id, Member { peer: cx.me, witness: false })]);
-        let start = LogStart { epoch, index, term, members };
+        let start = LogStart { epoch, index, term, members, learners: Vec::new() };
         let mut group = Self::start(cx, id, &start, false);
         // A single voter wins at once.
         let _ = group.raft.campaign();
@@ -128,7 +139,8 @@ impl Group {
             let meta = snapshot.mut_metadata();
             meta.index = start.index;
             meta.term = start.term;
-            meta.mut_conf_state().voters = start.members.keys().copied().collect();
+            let (learners, voters) = start.members.keys().partition(|id| start.learners.contains(id));
+            (meta.mut_conf_state().voters, meta.mut_conf_state().learners) = (voters, learners);
         }
         let config = raft::Config {
             id,
@@ -167,6 +179,9 @@ impl Group {
             configured: 0,
             kept: VecDeque::new(),
             kept_bytes: 0,
+            resting: false,
+            woken: false,
+            active_at: cx.now,
         };
         group.set_timeout();
         group.schedule(cx.now);
@@ -176,6 +191,7 @@ impl Group {
     /// Lets a peer's message in, if [`guard`] finds nothing wrong with it.
     pub fn handle_message(&mut self, from: PeerId, bytes: &[u8]) -> Result<(), GuardError> {
         let message = guard::admit(self, from, bytes)?;
+        self.wake();
         if message.from == self.raft.raft.leader_id {
             self.hasten_at = None;
         }
@@ -190,11 +206,13 @@ impl Group {
         if !self.leads() || self.raft.raft.lead_transferee.is_some() {
             return Err(NotNow);
         }
+        self.wake();
         self.raft.propose(Vec::new(), payload).map_err(|_| NotNow)
     }
 
     /// Asks for a linearizable read; its token comes back in [`Progress::reads`].
     pub fn read(&mut self, token: u64) {
+        self.wake();
         self.raft.read_index(token.to_le_bytes().to_vec());
     }
 
@@ -223,7 +241,33 @@ impl Group {
         }
         let mut known = self.members.clone();
         known.extend(wanted.iter().map(|(id, member)| (*id, *member)));
+        self.wake();
         self.raft.propose_conf_change(wire::encode(&known), change).is_ok()
+    }
+
+    /// Proposes to feed the log to a learner that holds the state. False when it cannot be proposed now.
+    pub fn add_learner(&mut self, id: u64, peer: PeerId) -> bool {
+        let mut known = self.members.clone();
+        known.insert(id, Member { peer, witness: false });
+        !self.members.contains_key(&id) && self.change_learner(ConfChangeType::AddLearnerNode, id, &known)
+    }
+
+    /// Proposes to feed a learner no more.
+    pub fn remove_learner(&mut self, id: u64) -> bool {
+        let known = self.members.clone();
+        self.learners().contains(&id) && self.change_learner(ConfChangeType::RemoveNode, id, &known)
+    }
+
+    fn change_learner(&mut self, kind: ConfChangeType, id: u64, known: &Members) -> bool {
+        if !self.leads() || self.raft.raft.has_pending_conf() || self.is_joint() {
+            return false;
+        }
+        let mut single = ConfChangeSingle::default();
+        single.set_change_type(kind);
+        single.node_id = id;
+        let change = ConfChangeV2 { changes: vec![single], ..ConfChangeV2::default() };
+        self.wake();
+        self.raft.propose_conf_change(wire::encode(known), change).is_ok()
     }
 
     /// Proposes to leave a joint configuration. False when there is none or it cannot be proposed now.
@@ -236,6 +280,7 @@ impl Group {
 
     /// Hands leadership to a voter that has caught up.
     pub fn transfer_to(&mut self, id: u64) {
+        self.wake();
         self.raft.transfer_leader(id);
     }
 
@@ -255,10 +300,13 @@ impl Group {
         if self.members.get(&leader).is_some_and(|member| member.peer == peer) && leader != self.id {
             self.hasten_at = Some(now + Millis(20 * self.rank(leader)));
         }
-        if let Some((id, _)) = self.members.iter().find(|(_, member)| member.peer == peer) {
+        let id = self.members.iter().find(|(_, member)| member.peer == peer).map(|(id, _)| *id);
+        if let Some(id) = id {
+            self.wake();
             if self.leads() {
-                self.raft.report_unreachable(*id);
+                self.raft.report_unreachable(id);
             }
+            self.schedule(now);
         }
     }
 
@@ -328,6 +376,9 @@ impl Group {
                 self.step_down();
             }
         }
+        if !progress.committed.is_empty() || !progress.reads.is_empty() {
+            self.active_at = cx.now;
+        }
         self.note_leader(cx.now);
         self.set_timeout();
         self.schedule(cx.now);
@@ -338,7 +389,7 @@ impl Group {
     /// have, the others what is beyond the [`TAIL`] that they keep for those who lag.
     pub fn trim(&mut self, executed: u64) {
         let everybody = match self.voters()[..] {
-            [only] if only == self.id => u64::MAX,
+            [only] if only == self.id && self.learners().is_empty() => u64::MAX,
             _ if self.leads() => {
                 self.raft.raft.prs().iter().map(|(_, progress)| progress.matched).min().unwrap_or(0)
             }
@@ -389,12 +440,17 @@ impl Group {
         if index < self.configured || self.is_joint() {
             return None;
         }
-        Some(LogStart { epoch: self.epoch, index, term, members: self.members.clone() })
+        let learners = self.learners();
+        Some(LogStart { epoch: self.epoch, index, term, members: self.members.clone(), learners })
     }
 
-    /// The state holder with the longest log, besides this node.
+    /// The voter with state that has the longest log, besides this node.
     pub fn best_state_holder(&self) -> Option<u64> {
-        let holders = self.members.iter().filter(|(id, member)| **id != self.id && !member.witness);
+        let voters = self.voters();
+        let holders = self
+            .members
+            .iter()
+            .filter(|(id, member)| **id != self.id && !member.witness && voters.contains(id));
         let matched = |id: &u64| self.raft.raft.prs().get(*id).map_or(0, |progress| progress.matched);
         holders.map(|(id, _)| *id).max_by_key(matched)
     }
@@ -434,14 +490,35 @@ impl Group {
         self.members.get(&self.raft.raft.leader_id).copied()
     }
 
-    /// When a leader was last known.
-    pub fn led_at(&self) -> Time {
-        self.led_at
+    /// How long no leader is known.
+    pub fn leaderless_for(&self, now: Time) -> Millis {
+        if self.leads() || self.resting {
+            return Millis(0);
+        }
+        now.since(self.led_at)
     }
 
-    /// Who is in the group.
+    /// Who is in the group: voters and learners.
     pub fn members(&self) -> &Members {
         &self.members
+    }
+
+    /// Ids of the members that no majority counts.
+    pub fn learners(&self) -> Vec<u64> {
+        self.conf_state().learners
+    }
+
+    /// Is this node one of the voters.
+    pub fn is_voter(&self) -> bool {
+        self.voters().contains(&self.id)
+    }
+
+    /// A voter that holds state, as far as this node knows the group.
+    pub fn has_state_voter(&self, peer: PeerId) -> bool {
+        let voters = self.voters();
+        let is =
+            |(id, member): (&u64, &Member)| member.peer == peer && !member.witness && voters.contains(id);
+        self.members.iter().any(is)
     }
 
     /// Ids of the voters, both sides of a joint configuration.
@@ -484,8 +561,9 @@ impl Group {
     /// The place of this node among those who elect after `leader` is lost: state holders in the order of their ids, then
     /// witnesses.
     fn rank(&self, leader: u64) -> u64 {
+        let learners = self.learners();
         let before = |(id, member): &(&u64, &Member)| {
-            **id != leader && (member.witness, **id) < (self.witness, self.id)
+            **id != leader && !learners.contains(id) && (member.witness, **id) < (self.witness, self.id)
         };
         let place = self.members.iter().filter(before).count() as u64 + 1;
         if self.witness {
@@ -571,7 +649,8 @@ impl Group {
         let state =
             self.raft.apply_conf_change(&change).map_err(|_| Poisoned("an impossible configuration"))?;
         self.raft.store().wl().set_conf_state(state.clone());
-        let stays = |id: &u64| state.voters.contains(id) || state.voters_outgoing.contains(id);
+        let sets = [&state.voters, &state.voters_outgoing, &state.learners, &state.learners_next];
+        let stays = |id: &u64| sets.iter().any(|ids| ids.contains(id));
         self.members.retain(|id, _| stays(id));
         self.configured = entry.index;
         Ok(())
@@ -587,10 +666,12 @@ impl Group {
         self.raft.raft.set_randomized_election_timeout(base + (mixed >> 40) as usize % ELECTION_TICKS);
     }
 
-    /// A lone leader needs no ticks.
+    /// A lone leader needs no ticks, nor does anybody while the group rests.
     fn schedule(&mut self, now: Time) {
-        let idle = self.leads() && self.voters().len() == 1 && !self.is_joint();
-        if idle {
+        if std::mem::take(&mut self.woken) {
+            (self.active_at, self.led_at) = (now, now);
+        }
+        if self.resting || self.leads() && self.members.len() == 1 && !self.is_joint() {
             self.next_tick = None;
         } else if self.next_tick.is_none() {
             self.next_tick = Some(now + TICK);

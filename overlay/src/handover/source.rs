@@ -65,6 +65,8 @@ pub enum Purpose {
     Replica,
     /// Nobody: only a witness joins.
     Witness,
+    /// It is kept warm beside this node.
+    Standby,
 }
 
 /// A handover from here, or a replica that joins.
@@ -138,6 +140,11 @@ impl Source {
         }
     }
 
+    /// It goes to a standby, which has the state.
+    fn is_for_standby(&self) -> bool {
+        self.purpose == Purpose::Handover && self.seeded.contains(&self.target) && self.image.is_none()
+    }
+
     /// Calls wait: the log is sealed.
     pub fn is_sealing(&self) -> bool {
         matches!(self.at, At::Sealing | At::Confirm)
@@ -187,8 +194,16 @@ impl Hosted {
         };
         let round_trip =
             Millis(net.peer(&target).and_then(|peer| peer.rtt).unwrap_or(0).div_ceil(1000).min(1000));
-        let member = self.group.members().iter().find(|(_, member)| member.peer == target && !member.witness);
-        let member = member.map(|(id, _)| *id).filter(|_| purpose == Purpose::Handover);
+        let standby = self.standbys(cx, net).into_iter().find(|(_, peer)| *peer == target).map(|(id, _)| id);
+        let learners = self.group.learners();
+        let member = |(id, member): &(&u64, &Member)| {
+            member.peer == target && !member.witness && !learners.contains(id)
+        };
+        let member = self.group.members().iter().find(member).map(|(id, _)| *id);
+        let (member, standby) = match purpose {
+            Purpose::Handover => (member, standby),
+            _ => (None, None),
+        };
         let live = self.voters_seen(cx.now).into_iter().filter(|voter| voter.live && !voter.witness);
         let holders: BTreeSet<PeerId> =
             live.filter_map(|voter| self.group.members().get(&voter.id)).map(|member| member.peer).collect();
@@ -222,6 +237,14 @@ impl Hosted {
             self.say(cx, net, target, Step::AskWarm);
             return self.tell(cx, "warm", "");
         }
+        if let (Some(raft_id), Some(source)) = (standby, &mut self.source) {
+            // It has the state already, and no vote yet.
+            (source.target_raft, source.bytes) = (raft_id, 0);
+            source.seeded.insert(target);
+            self.say(cx, net, target, Step::AskWarm);
+            self.tell(cx, "offer", "");
+            return self.ask_witness(cx, net);
+        }
         if purpose == Purpose::Witness {
             return self.ask_witness(cx, net);
         }
@@ -230,6 +253,7 @@ impl Hosted {
             manifest: ByteBuf::from(known.json.clone()),
             signature: ByteBuf::from(known.signature.to_vec()),
             succession: self.succession.clone(),
+            standby: purpose == Purpose::Standby,
         };
         self.say(cx, net, target, offer);
         self.tell(cx, "offer", "");
@@ -259,7 +283,7 @@ impl Hosted {
             }
             (At::Witness, Step::Ready { raft_id }) if asked && *raft_id != source.target_raft => {
                 source.witness = Some((from, *raft_id));
-                if source.purpose == Purpose::Witness {
+                if source.purpose == Purpose::Witness || source.is_for_standby() {
                     return self.seed_witness(cx, net, packages);
                 }
                 self.begin_image(cx, At::Image);
@@ -341,7 +365,7 @@ impl Hosted {
         }
         let (target, witness, succession) = (source.target, source.witness, source.succession.clone());
         let image_bytes = packed.len() as u64;
-        let replica = source.purpose == Purpose::Replica;
+        let replica = matches!(source.purpose, Purpose::Replica | Purpose::Standby);
         let seed = Step::Seed { image: blob, image_bytes, start: start.clone(), sealed, succession, replica };
         self.say(cx, net, target, seed);
         if let Some((witness, _)) = witness {
@@ -479,7 +503,9 @@ impl Hosted {
         let name = self.name.chars().take(128).collect::<String>();
         while let Some(source) = &mut self.source {
             let Some(peer) = source.witnesses.last().copied() else {
-                if source.purpose == Purpose::Handover && self.group.voters().len() == 1 {
+                if source.is_for_standby() {
+                    return self.end_for_standby(cx, net);
+                } else if source.purpose == Purpose::Handover && self.group.voters().len() == 1 {
                     // replication.md, Handover 5: no third peer can be reached.
                     self.begin_image(cx, At::Sealing);
                 } else if source.purpose == Purpose::Handover && self.planned(cx, None).is_some() {
@@ -505,6 +531,16 @@ impl Hosted {
         }
     }
 
+    /// No third peer can be reached: the log ends here, and the standby goes on in the next epoch (replication.md, Handover 5).
+    fn end_for_standby(&mut self, cx: &mut Cx, net: &mut Net) {
+        let index = self.group.committed();
+        let Some(source) = &mut self.source else { return };
+        (source.at, source.until, source.paused_at) = (At::Confirm, cx.now + CONFIRM_WITHIN, Some(cx.now));
+        let target = source.target;
+        self.say(cx, net, target, Step::TakeOver { index });
+        self.tell(cx, "take-over", "");
+    }
+
     pub(super) fn begin_image(&mut self, cx: &mut Cx, at: At) {
         let (Some(source), Some(instance)) = (&mut self.source, &mut self.instance) else { return };
         source.at = at;
@@ -517,6 +553,10 @@ impl Hosted {
 
     pub(super) fn join(&mut self, cx: &mut Cx) {
         let Some(source) = &self.source else { return };
+        if source.purpose == Purpose::Standby {
+            self.group.add_learner(source.target_raft, source.target);
+            return;
+        }
         let target = (source.target_raft, Member { peer: source.target, witness: false });
         let witness = source.witness.map(|(peer, id)| (id, Member { peer, witness: true }));
         let known: Vec<(u64, Member)> = witness.into_iter().chain([target]).collect();
@@ -529,6 +569,9 @@ impl Hosted {
     /// Would the voters with the target be an even number?
     fn takes_witness(&self, cx: &Cx) -> bool {
         const ANY: u64 = 0;
+        if self.source.as_ref().is_some_and(|source| source.purpose == Purpose::Standby) {
+            return false;
+        }
         self.planned(cx, Some(ANY)).is_none_or(|ids| ids.contains(&ANY))
     }
 

@@ -378,7 +378,7 @@ impl Arrival {
         hosted.succession = succession;
         hosted.incoming = Some(Incoming { id: target.id, source: target.source, replica });
         if let Some(known) = packages.get(&target.package) {
-            hosted.runs(target.package, &known.package.manifest.requires);
+            hosted.runs(target.package, &known.package.manifest);
             hosted.wanted = known.package.manifest.state.voters().max(1);
         }
         hosted

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Manifest, Method, Permit, ABI, FORMAT, MAX_MANIFEST};
 use crate::id::PeerId;
+use crate::wire::MAX_LEARNERS;
 
 /// The most methods of an interface.
 const MAX_METHODS: usize = 64;
@@ -96,6 +97,9 @@ pub enum ManifestError {
     /// Idle time.
     #[error("qos.idleSeconds: 10 to 604800")]
     Idle,
+    /// Standbys.
+    #[error("qos.standby: 0 to 2")]
+    Standby,
     /// Outgoing calls.
     #[error("permissions.call: at most 16 services, each a name or name@publisher, none twice")]
     Call,
@@ -151,6 +155,7 @@ impl Manifest {
             E::Servers,
         )?;
         ensure((10..=604_800).contains(&qos.idle_seconds), E::Idle)?;
+        ensure(qos.standby as usize <= MAX_LEARNERS, E::Standby)?;
 
         let call = &self.permissions.call;
         ensure(
@@ -284,7 +289,7 @@ mod tests {
         "interface": { "add": { "body": { "type": "integer" }, "reply": { "type": "integer" } },
                        "read": { "readOnly": true } },
         "requires": { "memoryMiB": 16, "gasPerSecond": 50000000, "storageMiB": 0, "upKbps": 0, "features": [] },
-        "qos": { "responseMs": 200, "sessionsPerServer": 100, "minServers": 1, "maxServers": 8, "idleSeconds": 600 },
+        "qos": { "responseMs": 200, "sessionsPerServer": 100, "minServers": 1, "maxServers": 8, "idleSeconds": 600, "standby": 1 },
         "permissions": { "call": [], "datagrams": false }, "location": [52.52, 13.40], "ui": "index.html" }"#;
 
     fn changed(path: &str, value: Value) -> Result<Manifest, ManifestError> {
@@ -354,6 +359,7 @@ mod tests {
             ("/qos/sessionsPerServer", json!(0), E::Sessions),
             ("/qos/minServers", json!(9), E::Servers),
             ("/qos/idleSeconds", json!(1), E::Idle),
+            ("/qos/standby", json!(3), E::Standby),
             ("/permissions/call", json!(["x@y"]), E::Call),
             ("/location", json!([91, 0]), E::Location),
             ("/location", json!([0, -180.5]), E::Location),

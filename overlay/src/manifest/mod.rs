@@ -254,11 +254,20 @@ pub struct Qos {
     pub max_servers: u32,
     /// A server without sessions for this long drops the service: 10 to 604,800 s.
     pub idle_seconds: u32,
+    /// Warm copies that a `single` service has beside its host, where volunteers fit: 0 to 2.
+    pub standby: u32,
 }
 
 impl Default for Qos {
     fn default() -> Self {
-        Self { response_ms: 200, sessions_per_server: 100, min_servers: 1, max_servers: 8, idle_seconds: 600 }
+        Self {
+            response_ms: 200,
+            sessions_per_server: 100,
+            min_servers: 1,
+            max_servers: 8,
+            idle_seconds: 600,
+            standby: 1,
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use overlay::id::PeerId;
-use overlay::io::Config;
+use overlay::io::{Command, Config, HostedInfo};
 use overlay::time::Time;
 use overlay::wire::{self, Control, Step as HandoverStep};
 
-use super::{service_id, Moving, Run, Todo};
+use super::{service_id, Moving, Run, Todo, Waiting};
 use crate::link::Micros;
 use crate::peer::{GroupView, Peer};
 use crate::scenario::{FaultKind, PlannedFault, Role};
@@ -85,6 +85,10 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
         let others: Vec<NodeIndex> = (0..self.world.len()).filter(|node| *node != victim).collect();
         match kind {
             FaultKind::None => {}
+            FaultKind::Leave => {
+                self.command(victim, Command::Vanish, Waiting::Close);
+                self.later(self.world.now() + 1, Todo::LastWords(victim));
+            }
             FaultKind::Close => self.world.kill(victim, Death::Closed),
             FaultKind::Kill => self.world.kill(victim, Death::Silent),
             FaultKind::Freeze => {
@@ -141,7 +145,8 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
         }
     }
 
-    /// The leader dies, once its group is whole: at least three voters, all of which run and know it as their leader.
+    /// The leader dies, once its group is whole: it has a standby, or at least three voters, all of which run and know it
+    /// as their leader.
     pub(super) fn leader_death(&mut self, service: usize) {
         let churn = &self.scenario.churn;
         let (every, back) = (churn.leader_death_every_ms * 1000, churn.revive_after_ms * 1000);
@@ -149,6 +154,11 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
         let kinds = if faults.is_empty() { vec![FaultKind::Close, FaultKind::Kill] } else { faults };
         let name = self.services[service].name.clone();
         let leader = name.as_ref().and_then(|name| self.leader(name)).filter(|leader| {
+            let standby =
+                |(node, info): (NodeIndex, HostedInfo)| node == *leader && !info.standbys.is_empty();
+            if name.as_ref().is_some_and(|name| self.hosting(name).into_iter().any(standby)) {
+                return true;
+            }
             let whole = |group: &GroupView| {
                 let runs =
                     |peer: &PeerId| self.world.find(peer).is_some_and(|node| self.world.is_running(node));
@@ -171,7 +181,7 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
                     .log
                     .push(format!("{:>10.4} the leader, node {victim}: {kind:?}", at as f64 / 1e6));
                 self.hit(kind, victim, at + back);
-                if matches!(kind, FaultKind::Close | FaultKind::Kill) {
+                if matches!(kind, FaultKind::Leave | FaultKind::Close | FaultKind::Kill) {
                     self.later(at + back, Todo::Revive(victim));
                 }
                 every

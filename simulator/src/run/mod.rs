@@ -26,6 +26,8 @@ const MAX_LOG: usize = 20_000;
 const REOPEN: Micros = 500_000;
 /// A handover whose answer does not come is given up after this, so that the next one is tried.
 const HANDOVER_TIMEOUT: Micros = 20_000_000;
+/// From a page's last words until its connections close.
+const PAGE_GONE: Micros = 150_000;
 /// An open session must have had a reply in this last part of a run.
 const FRESH: Micros = 4_000_000;
 
@@ -72,6 +74,8 @@ enum Todo {
     GiveUp(usize, u64),
     Strike(PlannedFault, NodeIndex, usize),
     Thaw(NodeIndex),
+    LastWords(NodeIndex),
+    Close(NodeIndex),
     Unblock(Vec<(NodeIndex, NodeIndex)>),
     Revive(NodeIndex),
     Death,
@@ -262,8 +266,8 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                 let model = &self.scenario.service;
                 let manifest = format!(
                     r#"{{"name":"toy-{service}","version":"1.0.0","engine":"wasm","state":"{}",
-                    "interface":{{"add":{{}},"say":{{}},"later":{{}}}}}}"#,
-                    model.state
+                    "interface":{{"add":{{}},"say":{{}},"later":{{}}}},"qos":{{"standby":{}}}}}"#,
+                    model.state, model.standby
                 );
                 let (manifest, module) = (manifest.into_bytes(), model.module.clone().into_bytes());
                 let publish = Command::Publish { manifest, module, ui: Vec::new() };
@@ -281,6 +285,12 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             }
             Todo::Strike(fault, victim, service) => self.strike(&fault, victim, service),
             Todo::Thaw(node) => self.world.thaw(node),
+            Todo::LastWords(node) => {
+                // Its page runs no more; what it has sent still arrives.
+                self.world.freeze(node);
+                self.later(now + PAGE_GONE, Todo::Close(node));
+            }
+            Todo::Close(node) => self.world.kill(node, Death::Closed),
             Todo::Unblock(pairs) => pairs.into_iter().for_each(|(from, to)| self.world.unblock(from, to)),
             Todo::Revive(node) => {
                 if self.world.peer(node).is_none() {

@@ -1,0 +1,131 @@
+//! Standbys: warm copies of a `single` service, and what a tab does with them when it is about to go.
+//!
+//! A standby is a learner of the group: it holds the state and executes the log, and no majority counts it. A handover to it
+//! needs no copy of the state. A tab that is closed or frozen has time for one message a service (replication.md,
+//! Handover): its log ends here, and the standby goes on in the next epoch once it has executed all of it.
+
+use crate::cx::Cx;
+use crate::group::Group;
+use crate::handover::source::Purpose;
+use crate::hosting::{Hosted, Incoming};
+use crate::id::{PeerId, ServiceId};
+use crate::io::Lane;
+use crate::net::Net;
+use crate::node::{Moved, Node};
+use crate::serving::{FORWARD_FOR, LATE_FOR};
+use crate::wire::{Control, Step};
+
+impl Hosted {
+    /// A learner that is fed and there.
+    pub fn standby(&self, cx: &Cx, net: &Net) -> Option<(u64, PeerId)> {
+        self.standbys(cx, net).into_iter().min_by_key(|(id, _)| (self.group.lag(*id), *id))
+    }
+
+    /// All of them.
+    pub fn standbys(&self, cx: &Cx, net: &Net) -> Vec<(u64, PeerId)> {
+        let (learners, behind) = (self.group.learners(), self.group.left_behind());
+        let there = |id: &u64, peer: PeerId| {
+            learners.contains(id)
+                && !behind.contains(id)
+                && net.is_alive(cx, peer)
+                && !self.keeper.is_missing(id)
+        };
+        let members = self.group.members().iter();
+        members.filter(|(id, member)| there(id, member.peer)).map(|(id, member)| (*id, member.peer)).collect()
+    }
+
+    /// Holds the state without a vote, and may be the next to serve.
+    pub fn is_standby(&self) -> bool {
+        self.instance.is_some() && self.group.learners().contains(&self.group.id())
+    }
+
+    /// A standby that takes nothing over gives its place to what somebody needs.
+    pub fn gives_way(&self) -> bool {
+        self.is_standby() && self.incoming.is_none()
+    }
+
+    /// The host ends its log at `index`.
+    pub fn on_take_over(&mut self, from: PeerId, id: u64, index: u64) {
+        if self.is_standby() && self.is_led_by(from) {
+            self.take_over = Some(index);
+            self.incoming = Some(Incoming { id, source: from, replica: false });
+        }
+    }
+
+    /// Everything that the host acknowledged is executed here: goes on in the next epoch.
+    pub(crate) fn try_take_over(&mut self, cx: &mut Cx) {
+        let executed = self.instance.as_ref().filter(|instance| instance.is_ready()).map(|i| i.executed());
+        let Some(index) = self.take_over.filter(|index| executed == Some(*index) && self.is_standby()) else {
+            return;
+        };
+        self.take_over = None;
+        let (epoch, term) = (self.group.epoch() + 1, self.group.term());
+        self.restart(Group::found(cx, epoch, index, term));
+    }
+
+    /// Brings the number of standbys towards what the manifest wants. True when a further one is wanted.
+    pub(crate) fn settle_standbys(&mut self, cx: &Cx, net: &Net) -> bool {
+        let learners = self.group.learners();
+        let there: Vec<u64> = self.standbys(cx, net).into_iter().map(|(id, _)| id).collect();
+        let gone = learners
+            .iter()
+            .find(|id| self.keeper.is_lost(cx.now, id) || self.group.left_behind().contains(id));
+        let surplus = there.get(self.standby_wanted()..).and_then(|surplus| surplus.first());
+        if let Some(id) = gone.or(surplus) {
+            self.group.remove_learner(*id);
+            return false;
+        }
+        learners.len() < self.standby_wanted()
+    }
+}
+
+impl Node {
+    /// A `single` service is kept warm elsewhere.
+    pub(crate) fn keep_standbys_of(&mut self, service: ServiceId) {
+        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        let busy = hosted.source.is_some() || hosted.group.is_changing() || hosted.group.voters().len() > 1;
+        if busy || !hosted.settle_standbys(&self.cx, &self.net) {
+            return;
+        }
+        if let Some(peer) = self.candidate(service) {
+            self.recruit(service, peer, Purpose::Standby);
+        }
+    }
+
+    /// The page is about to end or to be frozen, and there is no time for answers: whoever can take over at once is told
+    /// to, and everybody that this node is as good as gone.
+    pub(crate) fn vanish(&mut self) {
+        for service in self.hosted.keys().copied().collect::<Vec<_>>() {
+            let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.is_serving()) else {
+                continue;
+            };
+            if hosted.wanted > 1 {
+                let best = hosted.group.best_state_holder();
+                best.into_iter().for_each(|id| hosted.group.transfer_to(id));
+            } else if let Some((_, peer)) = hosted.standby(&self.cx, &self.net) {
+                self.pump(service);
+                self.end_log(service, peer);
+                continue;
+            }
+            self.pump(service);
+        }
+        for peer in self.net.peers().map(|(id, _)| id).collect::<Vec<_>>() {
+            self.net.send(&mut self.cx, peer, Lane::Control, &Control::Bye);
+        }
+    }
+
+    /// Ends the log of a service here; the standby goes on. What is on disk stays, in case that it does not.
+    fn end_log(&mut self, service: ServiceId, to: PeerId) {
+        let id = self.cx.random_id();
+        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.source.is_none()) else {
+            return;
+        };
+        let authority = (hosted.group.epoch() + 1, hosted.group.term());
+        let step = Step::TakeOver { index: hosted.group.committed() };
+        hosted.saved = Default::default();
+        self.net.send(&mut self.cx, to, Lane::Control, &Control::Handover { service, id, step });
+        self.remove_hosted(service, None);
+        let (until, late_until) = (self.cx.now + FORWARD_FOR, self.cx.now + LATE_FOR);
+        self.moved.insert(service, Moved { to, authority, until, late_until });
+    }
+}

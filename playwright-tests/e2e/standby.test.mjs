@@ -1,0 +1,84 @@
+// `single` services with a standby: the tab that serves is closed by its person, frozen, or asked to move it.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { assertExactlyOnce, move, volunteer } from "../lib/moves.mjs";
+import { joinPage, moreReplies, publish, soon, startCalls, stopCalls } from "../lib/peer.mjs";
+import { inWorld } from "../lib/world.mjs";
+
+const HZ = 50;
+
+const warm = (page, service) =>
+  soon(page, (service) => peer.status().hosting.find((each) => each.service === service)?.standbys.length === 1, service);
+
+const leads = (page, service) =>
+  soon(page, (service) => peer.status().hosting.some((each) => each.service === service && each.role === "leader"), service);
+
+/** Relay, a host with two volunteers, a caller in another browser, a counter with a standby under calls. */
+async function standing(world) {
+  const relay = await world.relay();
+  const host = await joinPage(await world.page(await world.browser(), "host"), relay);
+  const browser = await world.browser();
+  const others = [await volunteer(world, browser, relay, "one"), await volunteer(world, browser, relay, "two")];
+  const caller = await joinPage(await world.page(await world.browser(), "caller"), relay);
+  const service = await publish(host, "counter");
+  await warm(host, service);
+  await startCalls(caller, service, { hz: HZ });
+  await moreReplies(caller, HZ / 2);
+  const ids = await host.evaluate((service) => peer.status().hosting.find((each) => each.service === service).standbys, service);
+  return { relay, host, others, caller, service, standby: others.find((page) => page.id === ids[0]) };
+}
+
+test("the person who serves closes the tab: its standby goes on at once, and no call is lost", () =>
+  inWorld(async (world) => {
+    const { host, others, caller, service, standby } = await standing(world);
+    await host.close({ runBeforeUnload: true });
+    await leads(standby, service);
+    await moreReplies(caller, HZ);
+    // The next one too: the new host has found a standby of its own.
+    const second = others.find((page) => page !== standby);
+    await warm(standby, service);
+    await standby.close({ runBeforeUnload: true });
+    await leads(second, service);
+    await moreReplies(caller, HZ);
+    const calls = await stopCalls(caller);
+    assertExactlyOnce(calls);
+    assert.equal(calls.server, second.id);
+  }));
+
+test("the tab that serves goes to another page: its standby goes on", () =>
+  inWorld(async (world) => {
+    const { relay, host, caller, service, standby } = await standing(world);
+    await host.goto(`${relay.url}/health`);
+    await leads(standby, service);
+    await moreReplies(caller, HZ);
+    const calls = await stopCalls(caller);
+    assertExactlyOnce(calls);
+    assert.equal(calls.server, standby.id);
+  }));
+
+test("the browser freezes the tab that serves: its standby goes on, and the thawed one stays out", () =>
+  inWorld(async (world) => {
+    const { host, caller, service, standby } = await standing(world);
+    const page = await host.context().newCDPSession(host);
+    await page.send("Page.setWebLifecycleState", { state: "frozen" });
+    await leads(standby, service);
+    await moreReplies(caller, HZ);
+    await page.send("Page.setWebLifecycleState", { state: "active" });
+    await moreReplies(caller, HZ);
+    const calls = await stopCalls(caller);
+    assertExactlyOnce(calls);
+    assert.equal(calls.server, standby.id);
+    const hosting = await host.evaluate(() => peer.status().hosting.length);
+    assert.equal(hosting, 0);
+  }));
+
+test("a move to the standby copies no state", () =>
+  inWorld(async (world) => {
+    const { host, caller, service, standby } = await standing(world);
+    const report = await move(host, standby, service);
+    assert.deepEqual([report.to, report.bytes], [standby.id, 0]);
+    await moreReplies(caller, HZ);
+    assertExactlyOnce(await stopCalls(caller));
+  }));
