@@ -63,11 +63,13 @@ impl Node {
                     s.call(request, deadline, method, body, out);
                 });
             }
-            Command::Query { session, method, body, deadline_ms } => {
+            Command::Query { session, method, body, deadline_ms, max_age_ms } => {
                 let deadline = self.deadline(deadline_ms, CALL_WITHIN);
                 let check = check_call(&method, &body);
-                self.in_session(request, session, check, |s, _, out| {
-                    s.query(request, deadline, method, body, out);
+                let max_age = max_age_ms.map(|ms| Millis(ms.min(3_600_000)));
+                let replica = max_age.and_then(|_| self.reader_of(session));
+                self.in_session(request, session, check, |s, now, out| {
+                    s.query(now, request, deadline, (method, body), max_age, replica, out);
                 });
             }
             Command::Message { session, body } => {

@@ -1,6 +1,6 @@
 //! This node as a consumer: what its sessions want done.
 
-use crate::id::{RequestId, SessionId};
+use crate::id::{PeerId, RequestId, SessionId};
 use crate::io::{Answer, Error, Event, Path, Query, SessionInfo};
 use crate::lookup::Purpose;
 use crate::node::Node;
@@ -74,6 +74,24 @@ impl Node {
                 self.act(id, actions);
             }
         }
+    }
+
+    /// The nearest copy that may answer a read; `None` is the server itself. Of those that are about as near, another
+    /// each time.
+    pub(crate) fn reader_of(&mut self, session: SessionId) -> Option<PeerId> {
+        let session = self.sessions.get(&session)?;
+        let (server, ..) = session.authority();
+        let direct = |peer: &PeerId| {
+            let known = self.net.peer(peer).filter(|peer| peer.path == Path::Direct && !peer.silent)?;
+            Some((*peer, known.rtt.unwrap_or(1_000_000)))
+        };
+        let near: Vec<(PeerId, u64)> =
+            session.readers().chain([server]).filter_map(|peer| direct(&peer)).collect();
+        let nearest = near.iter().map(|(_, rtt)| *rtt).min()?;
+        let near: Vec<PeerId> =
+            near.into_iter().filter(|(_, rtt)| *rtt <= 2 * nearest + 1_000).map(|(peer, _)| peer).collect();
+        let pick = self.cx.below(near.len() as u64) as usize;
+        near.get(pick).copied().filter(|peer| *peer != server)
     }
 
     pub(crate) fn session_info(&self, session: &ClientSession) -> SessionInfo {

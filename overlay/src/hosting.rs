@@ -13,11 +13,13 @@ use crate::instance::{Image, Instance};
 use crate::io::{Event, HostedInfo, Lane};
 use crate::manifest::{Manifest, StateKind};
 use crate::net::Net;
+use crate::reads::Reads;
 use crate::registry::Succession;
 use crate::replicas::Keeper;
 use crate::session::server::{post, Parts, Server};
+use crate::standby::Ended;
 use crate::time::{Millis, Time};
-use crate::wire::{ClientFrame, Control, GroupBody, GroupFrame, ServerBody, SessionFrame, Step};
+use crate::wire::{ClientBody, ClientFrame, Control, GroupBody, GroupFrame, ServerBody, SessionFrame, Step};
 
 /// Peers that were members and are not released yet, at most.
 const MAX_FORMER: usize = 32;
@@ -84,9 +86,10 @@ pub struct Hosted {
     pub memory_mib: u32,
     /// The manifest's storage limit.
     pub storage_mib: u32,
-    /// The host ends its log at this index: this standby goes on.
-    pub take_over: Option<u64>,
+    /// The host ended its log: this standby goes on once it has all of it.
+    pub take_over: Option<Ended>,
     standby_wanted: usize,
+    stateful: bool,
     serving: bool,
     /// What this node must have executed before it serves in a term: its first entry of that term.
     serve_from: Option<(u64, u64)>,
@@ -104,6 +107,8 @@ pub struct Hosted {
     pub refused: u64,
     /// How often others asked for it.
     pub pulled: Pulled,
+    /// Reads that are answered without leading.
+    pub reads: Reads,
 }
 
 /// Bounds how often a service moves because others ask for it: nobody makes it spend its life on the road.
@@ -149,6 +154,7 @@ impl Hosted {
             storage_mib: 0,
             take_over: None,
             standby_wanted: 0,
+            stateful: false,
             serving: false,
             serve_from: None,
             told: None,
@@ -161,6 +167,7 @@ impl Hosted {
             before: None,
             refused: 0,
             pulled: Pulled::default(),
+            reads: Reads::default(),
         }
     }
 
@@ -177,8 +184,14 @@ impl Hosted {
         self.package = Some(package);
         let requires = &manifest.requires;
         (self.memory_mib, self.storage_mib) = (requires.memory_mib, requires.storage_mib);
+        self.stateful = manifest.state != StateKind::None;
         let is_single = manifest.state == StateKind::Single;
         self.standby_wanted = if is_single { manifest.qos.standby as usize } else { 0 };
+    }
+
+    /// It has a state that copies can hold.
+    pub fn is_stateful(&self) -> bool {
+        self.stateful
     }
 
     /// Standbys that the manifest wants.
@@ -246,6 +259,9 @@ impl Hosted {
         if leads && (!self.serving || !self.is_serving() || waits) {
             return self.server.hold(from, frame);
         }
+        if !leads && self.read_here(cx, net, from, &frame) {
+            return;
+        }
         let Some(instance) = self.instance.as_mut().filter(|_| leads) else {
             let leader = self.group.leader().filter(|member| !member.witness && member.peer != cx.me);
             match leader {
@@ -261,6 +277,9 @@ impl Hosted {
             }
             return;
         };
+        if matches!(frame.body, ClientBody::Query { .. }) {
+            self.reads.note(cx.now);
+        }
         let mut parts = Parts { group: &mut self.group, instance, net };
         self.server.handle_frame(cx, &mut parts, from, frame);
     }
@@ -343,7 +362,10 @@ impl Hosted {
             cx.event(Event::Log { service: self.name.clone(), level, text });
         }
         if !self.serving || !self.group.leads() {
-            return;
+            for (job, result) in report.answers {
+                self.answer_here(cx, net, &job, result);
+            }
+            return self.run_reads_here(cx, net);
         }
         let mut parts = Parts { group: &mut self.group, instance, net };
         self.server.on_executed(cx, &mut parts, report.notes.touched, report.notes.gone);
@@ -371,7 +393,7 @@ impl Hosted {
             happened.push(Happened::Serving);
             self.announce(cx, net, cx.me);
             self.announce_replicas(cx, net);
-            self.keeper.at = (self.wanted > 1 || self.standby_wanted > 0).then_some(cx.now);
+            self.keeper.at = self.stateful.then_some(cx.now);
         }
         if !self.group.leads() && self.instance.is_some() {
             self.serving = false;
@@ -465,6 +487,11 @@ impl Hosted {
             if instance.timeout().is_some_and(|at| at <= cx.now) {
                 instance.handle_timeout(cx);
             }
+        }
+        if self.reads_timeout().is_some_and(|at| at <= cx.now) {
+            self.run_reads_here(cx, net);
+        }
+        if let Some(instance) = &mut self.instance {
             if self.serving && !self.group.is_transferring() && !is_sealing(&self.source) {
                 let mut parts = Parts { group: &mut self.group, instance, net };
                 self.server.handle_timeout(cx, &mut parts);
@@ -478,7 +505,7 @@ impl Hosted {
         let serves = self.serving && !self.group.is_transferring() && !is_sealing(&self.source);
         let timer = instance.filter(|_| serves).and_then(|instance| self.server.timeout(instance));
         let gas = instance.and_then(Instance::timeout);
-        self.group.timeout().into_iter().chain(timer).chain(gas).min()
+        self.group.timeout().into_iter().chain(timer).chain(gas).chain(self.reads_timeout()).min()
     }
 
     /// Now and then: sessions whose consumers are gone.

@@ -248,6 +248,9 @@ pub enum Command {
         body: Vec<u8>,
         /// As in `Call`.
         deadline_ms: u64,
+        /// Any replica or standby may answer, with what is at most this old; zero: with everything that was acknowledged
+        /// before. Answer: `Read`. `None`: only who serves answers.
+        max_age_ms: Option<u64>,
     },
     /// An ordered message. Answer: `Done` as soon as it is queued, or `overloaded`.
     Message {
@@ -347,6 +350,15 @@ pub enum Answer {
     Opened(SessionInfo),
     /// A method's reply.
     Reply(Vec<u8>),
+    /// The reply to a read at any copy.
+    Read {
+        /// The reply.
+        body: Vec<u8>,
+        /// Who answered.
+        server: String,
+        /// What it read is at most this old, in ms, when it left there.
+        age_ms: u32,
+    },
     /// A handover is complete.
     Handover(HandoverReport),
     /// A package.

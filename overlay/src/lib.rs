@@ -44,6 +44,7 @@ mod offers;
 mod packages;
 mod peering;
 mod publishing;
+mod reads;
 mod replicas;
 mod serving;
 mod standby;

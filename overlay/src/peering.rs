@@ -139,6 +139,8 @@ impl Node {
                     of_peer.into_iter().for_each(|id| hosted.keeper.has_no_group(self.cx.now, id));
                 }
             }
+            Control::AskIndex { service, token } => self.on_ask_index(from, service, token),
+            Control::IndexIs { service, token, index } => self.on_index_is(from, service, token, index),
             Control::Handover { service, id, step } => self.on_handover_step(from, service, id, step),
         }
     }

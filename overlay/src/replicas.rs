@@ -171,6 +171,12 @@ impl Hosted {
         self.group.members().iter().filter(there).count()
     }
 
+    /// As many state holders vote as the manifest wants.
+    fn is_whole(&self, now: Time) -> bool {
+        let voters = self.voters_seen(now);
+        voters.len() == self.wanted && voters.iter().all(|voter| voter.live && !voter.witness)
+    }
+
     /// The live replica that lags least, besides this node.
     pub fn best_replica(&self, cx: &Cx, net: &Net) -> Option<PeerId> {
         let members = self.group.members().iter().filter(|(id, member)| {
@@ -214,8 +220,7 @@ impl Node {
 
     fn keep_replicas_of(&mut self, service: ServiceId) {
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
-        let keeps = hosted.wanted > 1 || hosted.standby_wanted() > 0 || !hosted.group.learners().is_empty();
-        let serves = keeps && hosted.is_serving();
+        let serves = hosted.is_stateful() && hosted.is_serving();
         let every = if hosted.group.is_resting() { KEEP_RESTING } else { KEEP_EVERY };
         hosted.keeper.at = serves.then_some(self.cx.now + every);
         if !serves {
@@ -223,11 +228,8 @@ impl Node {
         }
         hosted.note_lost(&self.cx, &self.net);
         self.dirty.insert(service);
-        if hosted.wanted == 1 {
-            if self.leaving.is_none() {
-                self.keep_standbys_of(service);
-            }
-            return;
+        if hosted.wanted == 1 || hosted.is_whole(self.cx.now) {
+            return self.keep_standbys_of(service);
         }
         let busy = hosted.source.is_some() || hosted.group.is_joint() || hosted.group.is_changing();
         if busy || self.leaving.is_some() {
@@ -238,7 +240,13 @@ impl Node {
         let shaky = voters.len() > 1 && voters.iter().any(|voter| !voter.live);
         let ask_witness =
             shaky && holders.is_multiple_of(2) && hosted.keeper.may_ask(self.cx.now, &self.cx.me);
-        let candidate = if holders < hosted.wanted { self.candidate(service) } else { None };
+        // Who holds the state already needs only a vote.
+        let standby = hosted.standby(&self.cx, &self.net).map(|(_, peer)| peer);
+        let standby = standby.filter(|peer| hosted.keeper.may_ask(self.cx.now, peer));
+        let candidate = match holders < hosted.wanted {
+            true => standby.or_else(|| self.candidate(service)),
+            false => None,
+        };
         match candidate {
             Some(peer) => self.recruit(service, peer, Purpose::Replica),
             // Nobody fits: at least a vote in the place of the lost one.

@@ -12,6 +12,7 @@ use crate::io::{Error, Event, Lane, Output, VolunteerPolicy};
 use crate::node::{Moved, Node};
 use crate::session::server::post;
 use crate::session::NOT_PERMITTED;
+use crate::standby::Ended;
 use crate::time::Millis;
 use crate::wire::{ClientFrame, Control, ServerBody, ServerFrame, Step};
 
@@ -190,9 +191,9 @@ impl Node {
                 }
                 return;
             }
-            Step::TakeOver { index } => {
+            Step::TakeOver { index, tail } => {
                 if let Some(hosted) = self.hosted.get_mut(&service) {
-                    hosted.on_take_over(from, id, *index);
+                    hosted.on_take_over(from, id, Ended { index: *index, tail: tail.clone() });
                     self.dirty.insert(service);
                 }
                 return;

@@ -4,6 +4,8 @@
 //! needs no copy of the state. A tab that is closed or frozen has time for one message a service (replication.md,
 //! Handover): its log ends here, and the standby goes on in the next epoch once it has executed all of it.
 
+use serde_bytes::ByteBuf;
+
 use crate::cx::Cx;
 use crate::group::Group;
 use crate::handover::source::Purpose;
@@ -13,7 +15,20 @@ use crate::io::Lane;
 use crate::net::Net;
 use crate::node::{Moved, Node};
 use crate::serving::{FORWARD_FOR, LATE_FOR};
-use crate::wire::{Control, Step};
+use crate::time::Time;
+use crate::wire::{Control, Step, MAX_LEARNERS, MAX_TAIL};
+
+/// Bytes of the entries that go with the end of a log.
+const MAX_TAIL_BYTES: usize = 200 * 1024;
+
+/// How a host's log ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The last index.
+    pub index: u64,
+    /// Entries up to there.
+    pub tail: Vec<(u64, ByteBuf)>,
+}
 
 impl Hosted {
     /// A learner that is fed and there.
@@ -44,23 +59,42 @@ impl Hosted {
         self.is_standby() && self.incoming.is_none()
     }
 
-    /// The host ends its log at `index`.
-    pub fn on_take_over(&mut self, from: PeerId, id: u64, index: u64) {
+    /// Ends this host's log: what a standby needs to go on after it, in one message.
+    pub(crate) fn take_over_step(&self, standby: u64) -> Step {
+        let index = self.group.committed();
+        let tail = self.group.payloads(self.group.matched(standby), index).unwrap_or_default();
+        let bytes: usize = tail.iter().map(|(_, payload)| payload.len() + 16).sum();
+        let fits = tail.len() <= MAX_TAIL && bytes <= MAX_TAIL_BYTES;
+        Step::TakeOver { index, tail: if fits { tail } else { Vec::new() } }
+    }
+
+    /// The host ended its log.
+    pub(crate) fn on_take_over(&mut self, from: PeerId, id: u64, ended: Ended) {
         if self.is_standby() && self.is_led_by(from) {
-            self.take_over = Some(index);
+            self.take_over = Some(ended);
             self.incoming = Some(Incoming { id, source: from, replica: false });
         }
     }
 
-    /// Everything that the host acknowledged is executed here: goes on in the next epoch.
+    /// Everything that the host acknowledged is here: goes on in the next epoch. What is not known to be committed here is
+    /// proposed again; the host has committed it.
     pub(crate) fn try_take_over(&mut self, cx: &mut Cx) {
-        let executed = self.instance.as_ref().filter(|instance| instance.is_ready()).map(|i| i.executed());
-        let Some(index) = self.take_over.filter(|index| executed == Some(*index) && self.is_standby()) else {
+        let Some(ended) = self.take_over.as_ref().filter(|_| self.is_standby()) else { return };
+        let (committed, last) = (self.group.committed(), self.group.last_index().min(ended.index));
+        let own = self.group.payloads(committed, last).unwrap_or_default();
+        let told = ended.tail.iter().filter(|(index, _)| *index > last && *index <= ended.index);
+        let rest: Vec<(u64, ByteBuf)> = own.into_iter().chain(told.cloned()).collect();
+        let complete = rest.iter().map(|(index, _)| *index).eq(committed + 1..=ended.index);
+        if committed > ended.index || !complete {
             return;
-        };
+        }
         self.take_over = None;
         let (epoch, term) = (self.group.epoch() + 1, self.group.term());
-        self.restart(Group::found(cx, epoch, index, term));
+        self.restart(Group::found(cx, epoch, committed, term));
+        for (_, payload) in rest.into_iter().filter(|(_, payload)| !payload.is_empty()) {
+            // A group of one that has nothing uncommitted takes what the host's group took.
+            let _ = self.group.propose(payload.into_vec());
+        }
     }
 
     /// Brings the number of standbys towards what the manifest wants. True when a further one is wanted.
@@ -70,12 +104,21 @@ impl Hosted {
         let gone = learners
             .iter()
             .find(|id| self.keeper.is_lost(cx.now, id) || self.group.left_behind().contains(id));
-        let surplus = there.get(self.standby_wanted()..).and_then(|surplus| surplus.first());
+        let wanted = self.copies_wanted(cx.now);
+        let surplus = there.get(wanted..).and_then(|surplus| surplus.first());
         if let Some(id) = gone.or(surplus) {
             self.group.remove_learner(*id);
             return false;
         }
-        learners.len() < self.standby_wanted()
+        learners.len() < wanted
+    }
+
+    /// Warm copies besides the voters: those that the manifest wants, and more while many read it (row 39).
+    fn copies_wanted(&self, now: Time) -> usize {
+        if self.reads.is_popular(now) && self.is_stateful() {
+            return MAX_LEARNERS;
+        }
+        self.standby_wanted()
     }
 }
 
@@ -83,8 +126,12 @@ impl Node {
     /// A `single` service is kept warm elsewhere.
     pub(crate) fn keep_standbys_of(&mut self, service: ServiceId) {
         let Some(hosted) = self.hosted.get_mut(&service) else { return };
-        let busy = hosted.source.is_some() || hosted.group.is_changing() || hosted.group.voters().len() > 1;
-        if busy || !hosted.settle_standbys(&self.cx, &self.net) {
+        let changing = hosted.group.is_changing() || hosted.group.is_joint();
+        let moving = hosted.wanted == 1 && hosted.group.voters().len() > 1;
+        if hosted.source.is_some() || changing || moving || self.leaving.is_some() {
+            return;
+        }
+        if !hosted.settle_standbys(&self.cx, &self.net) {
             return;
         }
         if let Some(peer) = self.candidate(service) {
@@ -102,9 +149,9 @@ impl Node {
             if hosted.wanted > 1 {
                 let best = hosted.group.best_state_holder();
                 best.into_iter().for_each(|id| hosted.group.transfer_to(id));
-            } else if let Some((_, peer)) = hosted.standby(&self.cx, &self.net) {
+            } else if let Some(standby) = hosted.standby(&self.cx, &self.net) {
                 self.pump(service);
-                self.end_log(service, peer);
+                self.end_log(service, standby);
                 continue;
             }
             self.pump(service);
@@ -115,13 +162,13 @@ impl Node {
     }
 
     /// Ends the log of a service here; the standby goes on. What is on disk stays, in case that it does not.
-    fn end_log(&mut self, service: ServiceId, to: PeerId) {
+    fn end_log(&mut self, service: ServiceId, (standby, to): (u64, PeerId)) {
         let id = self.cx.random_id();
         let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.source.is_none()) else {
             return;
         };
         let authority = (hosted.group.epoch() + 1, hosted.group.term());
-        let step = Step::TakeOver { index: hosted.group.committed() };
+        let step = hosted.take_over_step(standby);
         hosted.saved = Default::default();
         self.net.send(&mut self.cx, to, Lane::Control, &Control::Handover { service, id, step });
         self.remove_hosted(service, None);

@@ -10,6 +10,7 @@ use serde_bytes::ByteBuf;
 use crate::id::{BlobId, Hash, PackageId, PeerId, ServiceId, SessionId};
 use crate::io::{Lane, Query, Role, MAX_DATAGRAM_FRAME, MAX_FRAME};
 use crate::registry::Succession;
+use crate::time::Millis;
 
 /// The version of every message on every lane. A node refuses frames of another version by name.
 pub const WIRE_VERSION: u8 = 1;
@@ -87,6 +88,9 @@ pub const MAX_DIGEST: usize = 4096;
 /// The most learners of a group (replication.md, The group).
 pub const MAX_LEARNERS: usize = 2;
 
+/// The most entries of a [`Step::TakeOver`].
+pub const MAX_TAIL: usize = 4096;
+
 /// The highest index, term and epoch at which a log may start: counting on from there never overflows.
 const MAX_COUNT: u64 = 1 << 48;
 
@@ -138,6 +142,22 @@ pub enum Control {
     Bye,
     /// You sent me a message of a group that I am no member of.
     NoGroup(ServiceId),
+    /// Member → leader: how far is the log committed?
+    AskIndex {
+        /// The service.
+        service: ServiceId,
+        /// Echoed in the answer.
+        token: u64,
+    },
+    /// Leader → member: so far, and a majority confirmed that I lead.
+    IndexIs {
+        /// The service.
+        service: ServiceId,
+        /// From the question.
+        token: u64,
+        /// The index.
+        index: u64,
+    },
     /// A step of a handover.
     Handover {
         /// The service that moves.
@@ -243,10 +263,13 @@ pub enum Step {
     },
     /// T or W → S: I hold the start.
     Seeded,
-    /// S → T, a standby: my log ends at this index; once you have executed it, go on in the next epoch.
+    /// S → T, a standby: my log ends at this index; go on after it, in the next epoch.
     TakeOver {
         /// The last index.
         index: u64,
+        /// The entries before it that T has not acknowledged: index and payload, one after the other; empty when they are
+        /// too large for a message.
+        tail: Vec<(u64, ByteBuf)>,
     },
     /// S → T, who is a replica already: tell me when you are warm, you will serve next.
     AskWarm,
@@ -393,6 +416,8 @@ pub enum ClientBody {
         method: String,
         /// The body.
         body: ByteBuf,
+        /// Any member that holds the state may answer; `None`: only who serves.
+        reading: Option<Reading>,
     },
     /// Forward to the session's rooms.
     Datagram {
@@ -401,6 +426,17 @@ pub enum ClientBody {
         /// At most 1,200 bytes.
         body: ByteBuf,
     },
+}
+
+/// What a read-only call may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// How old; zero: everything that was acknowledged before the call.
+    pub max_age: Millis,
+    /// Not before this index of the log, which the session has read already.
+    pub seen: u64,
+    /// After this input of the session.
+    pub done: u64,
 }
 
 /// An ordered input of a session, as it is logged.
@@ -467,6 +503,10 @@ pub enum ServerBody {
         id: u64,
         /// Its result.
         result: CallResult,
+        /// Index of the last log entry that it read.
+        index: u64,
+        /// What it read is at most this old, in ms.
+        age_ms: u32,
     },
     /// Connect to this peer as well: it will probably serve next.
     Prepare {
@@ -575,6 +615,8 @@ impl Control {
             | Control::GetPackage(_)
             | Control::NoPackage(_)
             | Control::NoGroup(_)
+            | Control::AskIndex { .. }
+            | Control::IndexIs { .. }
             | Control::Ping
             | Control::Pong
             | Control::Bye => Ok(()),
@@ -596,6 +638,10 @@ impl Step {
                 fits("learners", start.learners.len() > MAX_LEARNERS || start.members.len() > 9)?;
                 fits("members", start.members.contains_key(&0) || start.index == 0 || start.term == 0)?;
                 fits("log", start.index.max(start.term).max(start.epoch) > MAX_COUNT)
+            }
+            Step::TakeOver { index, tail } => {
+                fits("log", *index > MAX_COUNT)?;
+                fits("tail", tail.len() > MAX_TAIL || tail.windows(2).any(|pair| pair[0].0 + 1 != pair[1].0))
             }
             Step::Refuse { reason } => fits("reason", reason.len() > 512),
             Step::AskWitness { name } => fits("name", name.len() > 128),

@@ -28,6 +28,10 @@ pub struct RunReport {
     pub replies: u64,
     /// Broadcast lines received.
     pub messages: u64,
+    /// Reads answered.
+    pub reads: u64,
+    /// Those that were answered by others than the leader.
+    pub reads_elsewhere: u64,
     /// Calls answered in each virtual second.
     pub replies_per_second: Vec<u64>,
     /// The longest time between two replies of one consumer, in ms.
@@ -97,6 +101,7 @@ pub fn summary(name: &str, runs: &[RunReport], wall_seconds: f64) -> String {
         ("calls, replies, messages", {
             format!("{}, {}, {}", sum(|run| run.calls), sum(|run| run.replies), sum(|run| run.messages))
         }),
+        ("reads, not by the leader", format!("{}, {}", sum(|run| run.reads), sum(|run| run.reads_elsewhere))),
         ("sessions, lost", format!("{}, {}", sum(|run| run.sessions), sum(|run| run.sessions_lost))),
         ("handovers done, failed", {
             let (uncertain, unanswered) =

@@ -85,6 +85,8 @@ pub struct CallModel {
     pub in_flight: usize,
     /// Share of calls that are broadcast to everybody.
     pub say: f64,
+    /// Reads of each consumer, at any copy of the state.
+    pub reads_per_second: u64,
     /// A consumer closes its session after this many calls and opens another; 0 means never.
     pub session_calls: u64,
 }
@@ -202,7 +204,7 @@ impl Default for ServiceModel {
 
 impl Default for CallModel {
     fn default() -> Self {
-        Self { per_second: 20, in_flight: 4, say: 0.1, session_calls: 0 }
+        Self { per_second: 20, in_flight: 4, say: 0.1, reads_per_second: 0, session_calls: 0 }
     }
 }
 

@@ -234,6 +234,12 @@ export class Session extends EventTarget {
   call(method: string, body?: Body, options?: { deadlineMs?: number }): Promise<Uint8Array>;
   /** Read-only, outside the order of calls. */
   query(method: string, body?: Body, options?: { deadlineMs?: number }): Promise<Uint8Array>;
+  /**
+   * As `query`, at the nearest tab that holds the state: host, replica or standby. It reads everything that was
+   * acknowledged up to `maxAgeMs` ago (default: 0, everything), what this session did, and nothing older than what this
+   * session read before. `ageMs` is how old what it read may be, counted until the answer left `server`.
+   */
+  read(method: string, body?: Body, options?: { maxAgeMs?: number; deadlineMs?: number }): Promise<{ body: Uint8Array; server: string; ageMs: number }>;
   /** An ordered message to the service. */
   send(body: Body): void;
   /** A lossy one to the session's rooms, at most 1,200 bytes. The manifest must say `permissions: { datagrams: true }`. */

@@ -328,6 +328,10 @@ export class Session extends EventTarget {
     return this.#use((raw, id) => raw.query(id, this.id, String(method), bytes(body), deadlineMs));
   }
 
+  async read(method, body = NOTHING, { maxAgeMs = 0, deadlineMs = 0 } = {}) {
+    return this.#use((raw, id) => raw.read(id, this.id, String(method), bytes(body), deadlineMs, maxAgeMs));
+  }
+
   send(body) {
     this.#quietly((raw, id) => raw.message(id, this.id, bytes(body)));
   }

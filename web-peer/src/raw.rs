@@ -208,7 +208,33 @@ impl RawPeer {
     /// A read-only call.
     pub fn query(&self, request: f64, session: &str, method: String, body: Vec<u8>, deadline_ms: f64) {
         let deadline_ms = deadline_ms as u64;
-        self.for_session(request, session, |session| Command::Query { session, method, body, deadline_ms });
+        self.for_session(request, session, |session| Command::Query {
+            session,
+            method,
+            body,
+            deadline_ms,
+            max_age_ms: None,
+        });
+    }
+
+    /// A read-only call that any copy may answer, with what is at most `max_age_ms` old.
+    pub fn read(
+        &self,
+        request: f64,
+        session: &str,
+        method: String,
+        body: Vec<u8>,
+        deadline_ms: f64,
+        max_age_ms: f64,
+    ) {
+        let (deadline_ms, max_age_ms) = (deadline_ms as u64, Some(max_age_ms as u64));
+        self.for_session(request, session, |session| Command::Query {
+            session,
+            method,
+            body,
+            deadline_ms,
+            max_age_ms,
+        });
     }
 
     /// An ordered message.

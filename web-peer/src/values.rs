@@ -26,6 +26,13 @@ pub(crate) fn answer(answer: Answer) -> JsValue {
         }
         Answer::Opened(session) => plain(&session),
         Answer::Reply(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+        Answer::Read { body, server, age_ms } => {
+            let read = Object::new();
+            set(&read, "body", Uint8Array::from(body.as_slice()).into());
+            set(&read, "server", server.into());
+            set(&read, "ageMs", age_ms.into());
+            read.into()
+        }
         Answer::Handover(report) => plain(&report),
         Answer::Package { manifest, ui } => {
             // Without a prototype, so that no path means anything but itself.

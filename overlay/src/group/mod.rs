@@ -22,7 +22,7 @@ use prost::Message as _;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Entry, EntryType, Message, MessageType};
 use raft::eraftpb::{ConfChangeTransition, ConfState, Snapshot};
 use raft::storage::MemStorage;
-use raft::{ProgressState, RawNode, StateRole};
+use raft::{GetEntriesContext, ProgressState, RawNode, StateRole};
 use serde_bytes::ByteBuf;
 
 use crate::cx::Cx;
@@ -442,6 +442,31 @@ impl Group {
         }
         let learners = self.learners();
         Some(LogStart { epoch: self.epoch, index, term, members: self.members.clone(), learners })
+    }
+
+    /// The payloads of this node's log after index `after`, up to `last`, with their indexes; `None` when it does not hold
+    /// all of them. Configurations have none.
+    pub fn payloads(&self, after: u64, last: u64) -> Option<Vec<(u64, ByteBuf)>> {
+        if after >= last {
+            return Some(Vec::new());
+        }
+        let log = &self.raft.raft.raft_log;
+        let entries = log.slice(after + 1, last + 1, None, GetEntriesContext::empty(false)).ok()?;
+        let payload = |entry: Entry| {
+            let normal = entry.entry_type == EntryType::EntryNormal as i32;
+            (entry.index, ByteBuf::from(if normal { entry.data.to_vec() } else { Vec::new() }))
+        };
+        Some(entries.into_iter().map(payload).collect())
+    }
+
+    /// The last index that a member has acknowledged, to its leader.
+    pub fn matched(&self, id: u64) -> u64 {
+        self.raft.raft.prs().get(id).map_or(0, |progress| progress.matched)
+    }
+
+    /// The last index of this node's log.
+    pub fn last_index(&self) -> u64 {
+        self.raft.raft.raft_log.last_index()
     }
 
     /// The voter with state that has the longest log, besides this node.

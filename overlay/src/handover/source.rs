@@ -142,7 +142,7 @@ impl Source {
 
     /// It goes to a standby, which has the state.
     fn is_for_standby(&self) -> bool {
-        self.purpose == Purpose::Handover && self.seeded.contains(&self.target) && self.image.is_none()
+        self.purpose != Purpose::Standby && self.seeded.contains(&self.target) && self.image.is_none()
     }
 
     /// Calls wait: the log is sealed.
@@ -202,6 +202,7 @@ impl Hosted {
         let member = self.group.members().iter().find(member).map(|(id, _)| *id);
         let (member, standby) = match purpose {
             Purpose::Handover => (member, standby),
+            Purpose::Replica => (None, standby),
             _ => (None, None),
         };
         let live = self.voters_seen(cx.now).into_iter().filter(|voter| voter.live && !voter.witness);
@@ -241,9 +242,14 @@ impl Hosted {
             // It has the state already, and no vote yet.
             (source.target_raft, source.bytes) = (raft_id, 0);
             source.seeded.insert(target);
-            self.say(cx, net, target, Step::AskWarm);
+            if purpose == Purpose::Handover {
+                self.say(cx, net, target, Step::AskWarm);
+            }
             self.tell(cx, "offer", "");
-            return self.ask_witness(cx, net);
+            return match self.takes_witness(cx) {
+                true => self.ask_witness(cx, net),
+                false => self.begin_join(cx),
+            };
         }
         if purpose == Purpose::Witness {
             return self.ask_witness(cx, net);
@@ -296,10 +302,7 @@ impl Hosted {
                 source.seeded.insert(from);
                 let target = usize::from(source.purpose != Purpose::Witness);
                 if source.seeded.len() == target + usize::from(source.witness.is_some()) {
-                    source.at = At::Join;
-                    source.until = cx.now + JOIN_WITHIN;
-                    self.tell(cx, "join", "");
-                    self.join(cx);
+                    self.begin_join(cx);
                 }
             }
             (At::Join | At::Warm | At::TakeOver, Step::Warm { executed, configured }) if is_target => {
@@ -390,7 +393,11 @@ impl Hosted {
             (Purpose::Witness, Some((_, raft_id))) => raft_id,
             _ => source.target_raft,
         };
-        if self.group.is_joint() || !self.group.members().contains_key(&newcomer) {
+        let joined = match source.purpose {
+            Purpose::Standby => self.group.members().contains_key(&newcomer),
+            _ => self.group.voters().contains(&newcomer),
+        };
+        if self.group.is_joint() || !joined {
             return;
         }
         if source.purpose != Purpose::Handover {
@@ -503,16 +510,20 @@ impl Hosted {
         let name = self.name.chars().take(128).collect::<String>();
         while let Some(source) = &mut self.source {
             let Some(peer) = source.witnesses.last().copied() else {
-                if source.is_for_standby() {
-                    return self.end_for_standby(cx, net);
-                } else if source.purpose == Purpose::Handover && self.group.voters().len() == 1 {
+                let (warm, moves) = (source.is_for_standby(), source.purpose == Purpose::Handover);
+                let (alone, fits) = (self.group.voters().len() == 1, self.planned(cx, None).is_some());
+                match (moves && alone, moves && fits) {
                     // replication.md, Handover 5: no third peer can be reached.
-                    self.begin_image(cx, At::Sealing);
-                } else if source.purpose == Purpose::Handover && self.planned(cx, None).is_some() {
+                    (true, _) if warm => self.end_for_standby(cx, net),
+                    (true, _) => self.begin_image(cx, At::Sealing),
                     // Without a third peer the target takes the place of a replica.
-                    self.begin_image(cx, At::Image);
-                } else if let Some(source) = &mut self.source {
-                    (source.at, source.until) = (At::Witness, cx.now);
+                    (_, true) if warm => self.begin_join(cx),
+                    (_, true) => self.begin_image(cx, At::Image),
+                    _ => {
+                        if let Some(source) = &mut self.source {
+                            (source.at, source.until) = (At::Witness, cx.now);
+                        }
+                    }
                 }
                 return;
             };
@@ -533,11 +544,12 @@ impl Hosted {
 
     /// No third peer can be reached: the log ends here, and the standby goes on in the next epoch (replication.md, Handover 5).
     fn end_for_standby(&mut self, cx: &mut Cx, net: &mut Net) {
-        let index = self.group.committed();
+        let Some(raft_id) = self.source.as_ref().map(|source| source.target_raft) else { return };
+        let take_over = self.take_over_step(raft_id);
         let Some(source) = &mut self.source else { return };
         (source.at, source.until, source.paused_at) = (At::Confirm, cx.now + CONFIRM_WITHIN, Some(cx.now));
         let target = source.target;
-        self.say(cx, net, target, Step::TakeOver { index });
+        self.say(cx, net, target, take_over);
         self.tell(cx, "take-over", "");
     }
 
@@ -549,6 +561,14 @@ impl Hosted {
             source.paused_at = Some(cx.now);
         }
         instance.take_image(cx);
+    }
+
+    fn begin_join(&mut self, cx: &mut Cx) {
+        if let Some(source) = &mut self.source {
+            (source.at, source.until) = (At::Join, cx.now + JOIN_WITHIN);
+        }
+        self.tell(cx, "join", "");
+        self.join(cx);
     }
 
     pub(super) fn join(&mut self, cx: &mut Cx) {

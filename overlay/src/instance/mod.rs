@@ -41,6 +41,17 @@ pub struct QueryJob {
     pub method: String,
     /// The body.
     pub body: Vec<u8>,
+    /// It reads everything that was acknowledged until then.
+    pub as_of: Time,
+    /// Index of the last entry that it read.
+    pub index: u64,
+}
+
+impl QueryJob {
+    /// Of a consumer.
+    pub fn new(key: SessionKey, id: u64, method: String, body: Vec<u8>) -> Self {
+        Self { key, id, method, body, as_of: Time(0), index: 0 }
+    }
 }
 
 /// What the instance has to say after an input.
@@ -362,7 +373,8 @@ impl Instance {
                 return;
             } else if self.run % 8 == 7 && !self.queries.is_empty() || self.queue.is_empty() {
                 // Queries take turns with entries, so that neither starves.
-                let Some(job) = self.queries.pop_front() else { return };
+                let Some(mut job) = self.queries.pop_front() else { return };
+                job.index = self.executed;
                 match self.machine.query(job.key, &job.method, &job.body, self.executed) {
                     Some(event) => {
                         self.work = Work::Query(job);

@@ -10,6 +10,7 @@ use serde_bytes::ByteBuf;
 
 use crate::id::{PeerId, RequestId, ServiceId, SessionId};
 use crate::io::{Answer, Error, Event};
+use crate::session::queries::Queries;
 use crate::session::window::Windows;
 use crate::session::NOT_PERMITTED;
 use crate::time::{Millis, Time};
@@ -19,7 +20,6 @@ use crate::wire::{CallResult, ClientBody, ClientFrame, OutItem, ServerBody, Serv
 pub const MAX_UNACKED: usize = 1024;
 /// Bytes of inputs that are not executed yet.
 pub const MAX_UNACKED_BYTES: usize = 4 * 1024 * 1024;
-const MAX_QUERIES: usize = 256;
 /// After this time without progress everything unacknowledged is sent again.
 const RESEND_AFTER: Millis = Millis(1000);
 /// Between two attempts to find the server after it was lost.
@@ -64,14 +64,6 @@ enum Phase {
     Seeking { since: Time },
 }
 
-#[derive(Debug)]
-struct PendingQuery {
-    request: RequestId,
-    deadline: Time,
-    method: String,
-    body: Vec<u8>,
-}
-
 /// One session of this node as a consumer.
 pub struct ClientSession {
     /// The id that programs know.
@@ -98,8 +90,10 @@ pub struct ClientSession {
     acknowledged: u64,
     ack_at: Option<Time>,
     calls: BTreeMap<u64, (RequestId, Time)>,
-    queries: BTreeMap<u64, PendingQuery>,
-    next_query: u64,
+    /// Read-only calls.
+    queries: Queries,
+    /// Inputs up to here are executed, as the server said.
+    done: u64,
     /// Number of the last datagram sent.
     datagrams: u32,
     /// When the server last said that the service takes none.
@@ -144,8 +138,8 @@ impl ClientSession {
             acknowledged: 0,
             ack_at: None,
             calls: BTreeMap::new(),
-            queries: BTreeMap::new(),
-            next_query: 0,
+            queries: Queries::default(),
+            done: 0,
             datagrams: 0,
             no_datagrams: None,
             windows: Windows::default(),
@@ -210,26 +204,30 @@ impl ClientSession {
         out.push(Action::Answer(request, result.map(|()| Answer::Done)));
     }
 
-    /// A read-only call.
+    /// A read-only call, at `replica` or else at the server.
+    #[allow(clippy::too_many_arguments)]
     pub fn query(
         &mut self,
+        now: Time,
         request: RequestId,
         deadline: Time,
-        method: String,
-        body: Vec<u8>,
+        call: (String, Vec<u8>),
+        max_age: Option<Millis>,
+        replica: Option<PeerId>,
         out: &mut Vec<Action>,
     ) {
-        if self.queries.len() >= MAX_QUERIES {
-            let error = Error::Overloaded("too many queries wait in this session".to_owned());
-            out.push(Action::Answer(request, Err(error)));
-            return;
+        match self.queries.add(request, deadline, call, max_age) {
+            Err(error) => out.push(Action::Answer(request, Err(error))),
+            Ok(id) if self.phase == Phase::Open => {
+                self.queries.send(now, id, (self.epoch, self.done), replica.unwrap_or(self.server), out);
+            }
+            Ok(_) => {}
         }
-        self.next_query += 1;
-        let id = self.next_query;
-        self.queries.insert(id, PendingQuery { request, deadline, method, body });
-        if self.phase == Phase::Open {
-            self.send_query(id, out);
-        }
+    }
+
+    /// Replicas and standbys that may answer reads, besides the server.
+    pub fn readers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.queries.readers().filter(|peer| *peer != self.server)
     }
 
     /// A lossy message to the session's rooms.
@@ -259,6 +257,12 @@ impl ClientSession {
             // It has the service no more, and knows of no authority.
             return self.seek(now, out);
         }
+        if let ServerBody::Answer { id, .. } = &frame.body {
+            // A replica's answer says nothing about who serves.
+            if frame.epoch == self.epoch && self.queries.is_asked(*id, from) {
+                return self.on_answer(from, frame, out);
+            }
+        }
         let authority = (frame.epoch, frame.term);
         // H1: in one authority only one peer serves, and this session has met it.
         let other = from != self.server && authority == (self.epoch, self.term);
@@ -270,6 +274,9 @@ impl ClientSession {
             }
             _ if authority < (self.epoch, self.term) => return,
             _ => {}
+        }
+        if from != self.server && matches!(frame.body, ServerBody::Moved { .. }) {
+            self.ask_server(now, from, out);
         }
         match frame.body {
             ServerBody::Moved { to } if to != Some(from) => {
@@ -288,6 +295,7 @@ impl ClientSession {
             ServerBody::Prepare { next } => {
                 if from == self.server {
                     self.add_candidate(next);
+                    self.queries.add_reader(next);
                     out.push(Action::Connect(next));
                 }
                 return;
@@ -298,22 +306,33 @@ impl ClientSession {
             return;
         }
         self.adopt(now, from, authority, out);
+        self.done = self.done.max(frame.ack);
         self.trim(now, frame.ack);
         match frame.body {
             ServerBody::Out { seq, item } => self.receive(now, seq, item, out),
-            ServerBody::Answer { id, result } => {
-                if let Some(query) = self.queries.remove(&id) {
-                    out.push(Action::Answer(query.request, reply(result)));
-                }
-            }
+            ServerBody::Answer { .. } => self.on_answer(from, frame, out),
             ServerBody::Datagram { from, seq, body } => self.receive_datagram(from, seq, body, out),
             ServerBody::NoDatagrams => self.on_no_datagrams(now, out),
             _ => {}
         }
     }
 
+    fn on_answer(&mut self, from: PeerId, frame: ServerFrame, out: &mut Vec<Action>) {
+        if let ServerBody::Answer { id, result, index, age_ms } = frame.body {
+            self.queries.on_answer(from, id, result, (frame.epoch, index), age_ms, out);
+        }
+    }
+
+    /// What a replica was asked goes to the server.
+    fn ask_server(&mut self, now: Time, replica: PeerId, out: &mut Vec<Action>) {
+        for id in self.queries.give_up(replica) {
+            self.queries.send(now, id, (self.epoch, self.done), self.server, out);
+        }
+    }
+
     /// The connection to a peer closed, or could not be made.
     pub fn on_unreachable(&mut self, now: Time, peer: PeerId, out: &mut Vec<Action>) {
+        self.ask_server(now, peer, out);
         if peer == self.server && self.phase == Phase::Open {
             self.seek(now, out);
         }
@@ -327,6 +346,9 @@ impl ClientSession {
     /// Time passes.
     pub fn handle_timeout(&mut self, now: Time, out: &mut Vec<Action>) {
         self.expire_calls(now, out);
+        for replica in self.queries.late(now) {
+            self.ask_server(now, replica, out);
+        }
         if self.ack_at.is_some_and(|at| at <= now) {
             out.push(Action::Send(self.server, ClientBody::Ack));
         }
@@ -353,7 +375,7 @@ impl ClientSession {
     /// When [`ClientSession::handle_timeout`] wants to be called.
     pub fn timeout(&self) -> Option<Time> {
         let calls = self.calls.values().map(|(_, deadline)| *deadline).min();
-        let queries = self.queries.values().map(|query| query.deadline).min();
+        let queries = self.queries.timeout();
         let phase = match self.phase {
             Phase::Opening { deadline, .. } => self.seek_at.into_iter().chain([deadline]).min(),
             Phase::Seeking { .. } => self.seek_at,
@@ -378,13 +400,6 @@ impl ClientSession {
         }
         self.unacked.push_back((seq, input));
         seq
-    }
-
-    fn send_query(&self, id: u64, out: &mut Vec<Action>) {
-        if let Some(query) = self.queries.get(&id) {
-            let (method, body) = (query.method.clone(), ByteBuf::from(query.body.clone()));
-            out.push(Action::Send(self.server, ClientBody::Query { id, method, body }));
-        }
     }
 
     /// Takes `from` as the server, if it is not already; then everything unacknowledged goes to it.
@@ -464,7 +479,7 @@ impl ClientSession {
         }
         self.unacked.clear();
         self.unacked_bytes = 0;
-        (self.next_seq, self.received, self.acknowledged) = (1, 0, 0);
+        (self.next_seq, self.received, self.acknowledged, self.done) = (1, 0, 0, 0);
         (self.epoch, self.term) = (0, 0);
         self.wire = SessionId(self.wire.0.wrapping_add(1));
         // Another server numbers its sessions anew.
@@ -508,8 +523,8 @@ impl ClientSession {
             let (seq, input) = (*seq, input.clone());
             out.push(Action::Send(self.server, ClientBody::Input { seq, input }));
         }
-        for id in self.queries.keys().copied().collect::<Vec<_>>() {
-            self.send_query(id, out);
+        for id in self.queries.waiting() {
+            self.queries.send(self.progress_at, id, (self.epoch, self.done), self.server, out);
         }
     }
 
@@ -584,14 +599,7 @@ impl ClientSession {
                 out.push(Action::Answer(request, Err(Error::Deadline(text.to_owned()))));
             }
         }
-        let queries: Vec<_> =
-            self.queries.iter().filter(|(_, query)| late(query.deadline)).map(|(id, _)| *id).collect();
-        for id in queries {
-            if let Some(query) = self.queries.remove(&id) {
-                let error = Error::Deadline("the service did not answer in time".to_owned());
-                out.push(Action::Answer(query.request, Err(error)));
-            }
-        }
+        self.queries.expire(now, out);
     }
 
     /// Ends the session; what was under way has an unknown outcome.
@@ -599,9 +607,7 @@ impl ClientSession {
         for (_, (request, _)) in std::mem::take(&mut self.calls) {
             out.push(Action::Answer(request, Err(Error::UnknownOutcome(reason.to_owned()))));
         }
-        for (_, query) in std::mem::take(&mut self.queries) {
-            out.push(Action::Answer(query.request, Err(Error::Disconnected(reason.to_owned()))));
-        }
+        self.queries.fail(reason, out);
         out.push(Action::Event(Event::Closed { session: self.id.to_string(), reason: reason.to_owned() }));
         out.push(Action::Ended);
     }
@@ -615,7 +621,8 @@ impl ClientSession {
     }
 }
 
-fn reply(result: CallResult) -> Result<Answer, Error> {
+/// What a caller gets.
+pub(super) fn reply(result: CallResult) -> Result<Answer, Error> {
     match result {
         CallResult::Ok(body) => Ok(Answer::Reply(body.into_vec())),
         CallResult::Failed(text) => Err(Error::Trapped(String::from_utf8_lossy(&text).into_owned())),

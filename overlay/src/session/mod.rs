@@ -6,6 +6,7 @@
 //! change of server, term or connection; the receiver drops what it has.
 
 pub mod client;
+pub mod queries;
 pub mod server;
 mod window;
 

@@ -13,7 +13,8 @@ use crate::io::{MAX_BODY, MAX_DATAGRAM};
 use crate::net::Net;
 use crate::time::{Millis, Time};
 use crate::wire::{
-    self, CallResult, ClientBody, ClientFrame, OutItem, ServerBody, ServerFrame, SessionFrame, SessionInput,
+    self, CallResult, ClientBody, ClientFrame, Control, OutItem, ServerBody, ServerFrame, SessionFrame,
+    SessionInput,
 };
 
 /// Frames that wait while leadership moves; the consumers resend what is dropped.
@@ -44,6 +45,14 @@ struct Attached {
     continued: bool,
 }
 
+/// For whom leadership is confirmed.
+#[derive(Debug)]
+enum Read {
+    Query(QueryJob),
+    /// Another member, and its token.
+    Member(PeerId, u64),
+}
+
 /// Sessions as their leader sees them.
 #[derive(Debug)]
 pub struct Server {
@@ -51,7 +60,7 @@ pub struct Server {
     attached: BTreeMap<SessionKey, Attached>,
     held: VecDeque<(PeerId, ClientFrame)>,
     held_bytes: usize,
-    reads: BTreeMap<u64, QueryJob>,
+    reads: BTreeMap<u64, Read>,
     ready_reads: Vec<(u64, QueryJob)>,
     next_read: u64,
     timer_proposed: Option<(u32, Time)>,
@@ -149,9 +158,8 @@ impl Server {
                 }
             }
             ClientBody::Ack => self.log_ack(parts, key),
-            ClientBody::Query { id, method, body } => {
-                let job = QueryJob { key, id, method, body: body.into_vec() };
-                self.query(cx, parts, job);
+            ClientBody::Query { id, method, body, .. } => {
+                self.query(cx, parts, QueryJob::new(key, id, method, body.into_vec()));
             }
             ClientBody::Datagram { seq, body } => {
                 let handle = parts.instance.machine().session(&key).map(|session| session.handle);
@@ -226,15 +234,38 @@ impl Server {
 
     /// A query was answered.
     pub fn on_answer(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, job: &QueryJob, result: CallResult) {
-        self.send(cx, parts, job.key, ServerBody::Answer { id: job.id, result });
+        let age_ms = u32::try_from(cx.now.since(job.as_of).0).unwrap_or(u32::MAX);
+        let body = ServerBody::Answer { id: job.id, result, index: job.index, age_ms };
+        self.send(cx, parts, job.key, body);
     }
 
     /// raft confirmed a read.
     pub fn on_read(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, token: u64, index: u64) {
-        if let Some(job) = self.reads.remove(&token) {
-            self.ready_reads.push((index, job));
-            self.run_reads(cx, parts);
+        match self.reads.remove(&token) {
+            Some(Read::Query(job)) => {
+                self.ready_reads.push((index, job));
+                self.run_reads(cx, parts);
+            }
+            Some(Read::Member(peer, token)) => self.tell_index(cx, parts, peer, token, index),
+            None => {}
         }
+    }
+
+    /// A member that holds the state wants to answer reads.
+    pub fn ask_index(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, member: PeerId, token: u64) {
+        if parts.group.voters().len() == 1 {
+            return self.tell_index(cx, parts, member, token, parts.group.committed());
+        }
+        if self.reads.len() < MAX_READS {
+            self.next_read += 1;
+            self.reads.insert(self.next_read, Read::Member(member, token));
+            parts.group.read(self.next_read);
+        }
+    }
+
+    fn tell_index(&self, cx: &mut Cx, parts: &mut Parts<'_>, member: PeerId, token: u64, index: u64) {
+        let message = Control::IndexIs { service: self.service, token, index };
+        parts.net.send(cx, member, Lane::Control, &message);
     }
 
     /// Tells each session of this service who serves now, or that nobody is known to.
@@ -344,7 +375,8 @@ impl Server {
         }
     }
 
-    fn query(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, job: QueryJob) {
+    fn query(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, mut job: QueryJob) {
+        job.as_of = cx.now;
         let refusal = if job.body.len() > MAX_BODY || job.method.len() > 256 {
             Some("the query is too large")
         } else if self.reads.len() + self.ready_reads.len() >= MAX_READS {
@@ -362,7 +394,7 @@ impl Server {
             return self.run_reads(cx, parts);
         }
         self.next_read += 1;
-        self.reads.insert(self.next_read, job);
+        self.reads.insert(self.next_read, Read::Query(job));
         parts.group.read(self.next_read);
     }
 

@@ -80,7 +80,10 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
                 self.report.longest_gap_ms =
                     self.report.longest_gap_ms.max((now - place.last_reply.max(session.since)) / 1000);
                 place.last_reply = now;
-                let found = postcard::from_bytes::<CounterReply>(body).map(|reply| reply.session);
+                let reply = postcard::from_bytes::<CounterReply>(body);
+                let found = reply.as_ref().map(|reply| reply.session).map_err(Clone::clone);
+                let known = &mut self.services[place.service].known;
+                reply.iter().for_each(|reply| known.note(now, reply.total));
                 if found != Ok(number) {
                     let what = format!("H3: call {number} of consumer {consumer} was counted as {found:?}");
                     self.checker.violate(step, what);

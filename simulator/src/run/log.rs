@@ -1,7 +1,7 @@
 //! What a person wants to read of a run.
 
 use overlay::id::PeerId;
-use overlay::io::{Config, Event, Input, Lane, Output};
+use overlay::io::{Config, Event, HostedInfo, Input, Lane, Output};
 use overlay::time::Time;
 use overlay::wire::{self, Control};
 
@@ -37,9 +37,11 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
                 Output::Event(Event::Closed { reason, .. }) => log(format!("session closed: {reason}")),
                 Output::Event(Event::Hosting { .. }) => {
                     let hosting = self.world.peer(node).map(Peer::hosting).unwrap_or_default();
-                    let roles: Vec<_> =
-                        hosting.iter().map(|h| (&h.role, h.epoch, h.term, h.members.len())).collect();
-                    log(format!("hosts {roles:?}"));
+                    let places = |members: &[String]| -> Vec<i64> {
+                        members.iter().map(|id| id.parse().map_or(-1, |peer| place(&peer))).collect()
+                    };
+                    let view = |h: &HostedInfo| (h.role.clone(), h.epoch, h.term, places(&h.members));
+                    log(format!("hosts {:?}", hosting.iter().map(view).collect::<Vec<_>>()));
                 }
                 Output::Event(Event::Moved(info)) => {
                     let server = info.server.parse().map_or(-1, |peer| place(&peer));

@@ -17,6 +17,7 @@ use crate::world::{Death, NodeIndex, Step, World};
 mod consumers;
 mod faults;
 mod log;
+mod reads;
 
 /// The most violations that a run collects before it ends.
 const MAX_VIOLATIONS: usize = 20;
@@ -70,6 +71,7 @@ enum Todo {
     Publish(usize),
     Open(usize),
     Call(usize),
+    Read(usize),
     Handover(usize),
     GiveUp(usize, u64),
     Strike(PlannedFault, NodeIndex, usize),
@@ -91,6 +93,7 @@ enum Waiting {
     Publish(usize),
     Open(usize),
     Call { consumer: usize, opened: u64, number: u64 },
+    Read { consumer: usize, at: Micros },
     Close,
     Handover(usize, u64),
 }
@@ -99,6 +102,7 @@ struct Service {
     publisher: NodeIndex,
     name: Option<String>,
     moving: Option<Moving>,
+    known: reads::Known,
 }
 
 /// A handover under way.
@@ -143,7 +147,12 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             waiting: BTreeMap::new(),
             next: 0,
             services: (0..services)
-                .map(|n| Service { publisher: scenario.relays + n, name: None, moving: None })
+                .map(|n| Service {
+                    publisher: scenario.relays + n,
+                    name: None,
+                    moving: None,
+                    known: reads::Known::default(),
+                })
                 .collect(),
             consumers: (0..scenario.consumers)
                 .map(|n| Consumer {
@@ -177,6 +186,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
         for consumer in 0..self.consumers.len() {
             let at = 2_500_000 + self.rng.below(1_000_000);
             self.later(at, Todo::Open(consumer));
+            self.later(at, Todo::Read(consumer));
         }
         let churn = &self.scenario.churn;
         let every = [(churn.death_every_ms, Todo::Death), (churn.block_every_ms, Todo::Block)];
@@ -275,6 +285,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             }
             Todo::Open(consumer) => self.open(consumer),
             Todo::Call(consumer) => self.call(consumer),
+            Todo::Read(consumer) => self.read(consumer),
             Todo::Handover(service) => self.hand_over(service),
             Todo::GiveUp(service, number) => {
                 if self.services[service].moving.as_ref().is_some_and(|moving| moving.number == number) {
@@ -387,6 +398,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             (Waiting::Call { consumer, opened, number }, result) => {
                 self.on_reply(step, consumer, opened, number, result);
             }
+            (Waiting::Read { consumer, at }, result) => self.on_read(step, consumer, at, result),
             (Waiting::Handover(service, number), result) => {
                 let outcome = &mut self.report.handovers;
                 match result {

@@ -1,0 +1,169 @@
+//! Reads at members that do not lead: replicas and standbys.
+//!
+//! A member asks its leader how far the log is committed; the leader confirms with a majority that it still leads, and
+//! answers (Raft, Ongaro 2014, section 6.4). What the member has executed up to there is as new as its question is: a read
+//! that allows no age waits for a question that was asked after it came, others may use an earlier one. The age that a
+//! consumer is told is measured on the member's own clock, from its question on.
+
+use std::collections::VecDeque;
+
+use crate::cx::Cx;
+use crate::hosting::Hosted;
+use crate::id::{PeerId, ServiceId};
+use crate::instance::QueryJob;
+use crate::io::Lane;
+use crate::net::Net;
+use crate::node::Node;
+use crate::session::server::{post, Parts};
+use crate::time::{Millis, Time};
+use crate::wire::{CallResult, ClientBody, ClientFrame, Control, Reading, ServerBody};
+
+/// Reads that wait here.
+const MAX_WAITING: usize = 256;
+/// A question that was not answered for this long is asked again.
+const ASK_AGAIN: Millis = Millis(250);
+/// A read that waits longer is forgotten: its consumer has asked the server meanwhile.
+const FORGET_AFTER: Millis = Millis::secs(2);
+/// Queries per second that make a service popular: it gets as many copies that read as a group may have learners (row 39).
+const POPULAR: u64 = 50;
+/// For how long it stays popular.
+const POPULAR_FOR: Millis = Millis::secs(60);
+
+#[derive(Debug)]
+struct Waiting {
+    job: QueryJob,
+    reading: Reading,
+    since: Time,
+}
+
+/// What a member remembers of reads.
+#[derive(Debug, Default)]
+pub struct Reads {
+    waiting: VecDeque<Waiting>,
+    /// The question under way, and when it was asked.
+    asked: Option<(u64, Time)>,
+    /// The last answer: when it was asked for, and the committed index then.
+    known: Option<(Time, u64)>,
+    next: u64,
+    /// Queries in the second that began then.
+    recent: (Time, u64),
+    popular_until: Option<Time>,
+}
+
+impl Reads {
+    /// Counts a query, for [`Reads::is_popular`].
+    pub fn note(&mut self, now: Time) {
+        if now.since(self.recent.0) >= Millis::secs(1) {
+            self.recent = (now, 0);
+        }
+        self.recent.1 += 1;
+        if self.recent.1 >= POPULAR {
+            self.popular_until = Some(now + POPULAR_FOR);
+        }
+    }
+
+    /// Many read it.
+    pub fn is_popular(&self, now: Time) -> bool {
+        self.popular_until.is_some_and(|until| now < until)
+    }
+}
+
+impl Hosted {
+    /// A consumer's query that a member may answer without leading. False when it cannot be answered here.
+    pub fn read_here(&mut self, cx: &mut Cx, net: &mut Net, from: PeerId, frame: &ClientFrame) -> bool {
+        let ClientBody::Query { id, method, body, reading: Some(reading) } = &frame.body else {
+            return false;
+        };
+        let leader = self.group.leader().filter(|leader| leader.peer != cx.me);
+        let ready = self.instance.as_ref().is_some_and(|instance| instance.is_ready());
+        if leader.is_none() || !ready || self.reads.waiting.len() >= MAX_WAITING {
+            return false;
+        }
+        let job = QueryJob::new((from, frame.session), *id, method.clone(), body.to_vec());
+        self.reads.waiting.push_back(Waiting { job, reading: *reading, since: cx.now });
+        self.run_reads_here(cx, net);
+        true
+    }
+
+    /// The leader's answer.
+    pub fn on_index(&mut self, cx: &mut Cx, net: &mut Net, from: PeerId, token: u64, index: u64) {
+        let Some((_, at)) = self.reads.asked.filter(|(asked, _)| *asked == token && self.is_led_by(from))
+        else {
+            return;
+        };
+        self.reads.asked = None;
+        self.reads.known = Some((at, index));
+        self.run_reads_here(cx, net);
+    }
+
+    /// Runs the reads that may run, and asks for those that may not.
+    pub fn run_reads_here(&mut self, cx: &mut Cx, net: &mut Net) {
+        let Some(instance) = self.instance.as_mut().filter(|_| !self.reads.waiting.is_empty()) else {
+            return;
+        };
+        let reads = &mut self.reads;
+        reads.waiting.retain(|waiting| cx.now.since(waiting.since) < FORGET_AFTER);
+        let executed = instance.executed();
+        let mut stays = VecDeque::new();
+        let mut lacks_answer = false;
+        for mut waiting in std::mem::take(&mut reads.waiting) {
+            let Reading { max_age, seen, done } = waiting.reading;
+            let fresh = |at: Time| at >= waiting.since || cx.now.since(at) <= max_age && max_age > Millis(0);
+            let known = reads.known.filter(|(at, _)| fresh(*at));
+            let own = instance.machine().session(&waiting.job.key).is_some_and(|s| s.executed >= done);
+            lacks_answer |= known.is_none();
+            match known {
+                Some((at, index)) if own && executed >= index.max(seen) => {
+                    waiting.job.as_of = at;
+                    // A full queue: the consumer asks the server when nothing comes.
+                    instance.query(cx, waiting.job);
+                }
+                _ => stays.push_back(waiting),
+            }
+        }
+        reads.waiting = stays;
+        let asks = reads.asked.is_some_and(|(_, at)| cx.now.since(at) < ASK_AGAIN);
+        let leader = self.group.leader().filter(|leader| leader.peer != cx.me);
+        if let (true, false, Some(leader)) = (lacks_answer, asks, leader) {
+            reads.next += 1;
+            reads.asked = Some((reads.next, cx.now));
+            let ask = Control::AskIndex { service: self.service, token: reads.next };
+            net.send(cx, leader.peer, Lane::Control, &ask);
+        }
+    }
+
+    /// A query ran here.
+    pub fn answer_here(&mut self, cx: &mut Cx, net: &mut Net, job: &QueryJob, result: CallResult) {
+        let age_ms = u32::try_from(cx.now.since(job.as_of).0).unwrap_or(u32::MAX);
+        let body = ServerBody::Answer { id: job.id, result, index: job.index, age_ms };
+        let authority = (self.group.epoch(), self.group.term());
+        post(cx, net, self.service, job.key, authority, 0, body);
+    }
+
+    /// When waiting reads are looked at again.
+    pub fn reads_timeout(&self) -> Option<Time> {
+        let (_, asked) = self.reads.asked.filter(|_| !self.reads.waiting.is_empty())?;
+        Some(asked + ASK_AGAIN)
+    }
+}
+
+impl Node {
+    /// A member asks how far the log is committed.
+    pub(crate) fn on_ask_index(&mut self, from: PeerId, service: ServiceId, token: u64) {
+        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.is_serving()) else { return };
+        let holds = hosted.group.members().values().any(|member| member.peer == from && !member.witness);
+        let Some(instance) = hosted.instance.as_mut().filter(|_| holds) else { return };
+        hosted.reads.note(self.cx.now);
+        let mut parts = Parts { group: &mut hosted.group, instance, net: &mut self.net };
+        hosted.server.ask_index(&mut self.cx, &mut parts, from, token);
+        self.dirty.insert(service);
+    }
+
+    /// The leader's answer.
+    pub(crate) fn on_index_is(&mut self, from: PeerId, service: ServiceId, token: u64, index: u64) {
+        if let Some(hosted) = self.hosted.get_mut(&service) {
+            hosted.on_index(&mut self.cx, &mut self.net, from, token, index);
+            self.dirty.insert(service);
+        }
+    }
+}
