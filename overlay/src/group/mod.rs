@@ -38,6 +38,10 @@ const HEARTBEAT_TICKS: usize = 2;
 const ELECTION_TICKS: usize = 10;
 /// Witnesses wait longer than any state holder, so that one of those wins when it can (replication.md, Witness).
 const WITNESS_ELECTION_TICKS: usize = 25;
+/// After the leader's connection closed, the first of those who may follow elects after this time,
+const HASTEN: Millis = Millis(20);
+/// and each further one this much later: longer than a vote travels, or two elect at once and neither wins.
+const STAGGER: Millis = Millis(120);
 /// Bytes of entries in one append; an entry alone may exceed it and still fits a frame.
 const MAX_APPEND: u64 = 48 * 1024;
 /// Bytes of entries that a member keeps; a leader that sends more without letting them be committed is not honest.
@@ -195,8 +199,13 @@ impl Group {
         if message.from == self.raft.raft.leader_id {
             self.hasten_at = None;
         }
+        let term = self.raft.raft.term;
         // Errors of `step` concern peers that are not tracked any more; the guard has counted what matters.
         let _ = self.raft.step(message);
+        if self.raft.raft.term > term {
+            // Somebody else elects.
+            self.hasten_at = None;
+        }
         self.set_timeout();
         Ok(())
     }
@@ -298,7 +307,7 @@ impl Group {
     pub fn on_disconnected(&mut self, now: Time, peer: PeerId) {
         let leader = self.raft.raft.leader_id;
         if self.members.get(&leader).is_some_and(|member| member.peer == peer) && leader != self.id {
-            self.hasten_at = Some(now + Millis(20 * self.rank(leader)));
+            self.hasten_at = Some(now + Millis(HASTEN.0 + STAGGER.0 * (self.rank(leader) - 1)));
         }
         let id = self.members.iter().find(|(_, member)| member.peer == peer).map(|(id, _)| *id);
         if let Some(id) = id {

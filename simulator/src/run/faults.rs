@@ -154,8 +154,9 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
         let kinds = if faults.is_empty() { vec![FaultKind::Close, FaultKind::Kill] } else { faults };
         let name = self.services[service].name.clone();
         let leader = name.as_ref().and_then(|name| self.leader(name)).filter(|leader| {
-            let standby =
-                |(node, info): (NodeIndex, HostedInfo)| node == *leader && !info.standbys.is_empty();
+            let standby = |(node, info): (NodeIndex, HostedInfo)| {
+                node == *leader && info.wanted == 1 && !info.standbys.is_empty()
+            };
             if name.as_ref().is_some_and(|name| self.hosting(name).into_iter().any(standby)) {
                 return true;
             }
