@@ -9,7 +9,7 @@ use crate::group::Group;
 use crate::id::{PeerId, ServiceId};
 use crate::instance::machine::{Entry, Machine, SessionKey};
 use crate::instance::{Instance, QueryJob};
-use crate::io::{MAX_BODY, MAX_DATAGRAM};
+use crate::io::{Lane, MAX_BODY, MAX_DATAGRAM};
 use crate::net::Net;
 use crate::time::{Millis, Time};
 use crate::wire::{
