@@ -12,20 +12,23 @@ use serde_bytes::ByteBuf;
 
 use crate::group::Group;
 use crate::hosting::Hosted;
-use crate::id::{PackageId, RequestId, ServiceId};
+use crate::id::{PackageId, PeerId, RequestId, ServiceId};
 use crate::instance::{Image, Instance};
 use crate::io::{Answer, Event, Output, Query};
 use crate::lookup::Purpose;
 use crate::manifest::StateKind;
 use crate::node::Node;
 use crate::registry::{self, HostRecord, Succession, Validated};
+use crate::revival::Votes;
 use crate::time::{Millis, Time};
-use crate::wire;
+use crate::wire::{self, Holding, Members};
 
 /// After the first event that no checkpoint holds, one is taken within this time.
 const STORE_WITHIN: Millis = Millis::secs(1);
 /// The shortest time between two checkpoints of a service; one MiB of packed state adds as much.
 const STORE_EVERY: Millis = Millis::secs(2);
+/// The same for a replica, whose state others hold as well.
+const STORE_REPLICA_EVERY: Millis = Millis::secs(10);
 /// The longest.
 const STORE_EVERY_AT_MOST: Millis = Millis::secs(60);
 /// Services that one recall brings back.
@@ -66,6 +69,8 @@ struct State {
     index: u64,
     taken: Time,
     image: ByteBuf,
+    /// The voters then.
+    members: Members,
 }
 
 /// A stored package.
@@ -84,22 +89,41 @@ pub(crate) struct Recalled {
     /// Its own publisher takes a service back, a volunteer only within its limits.
     own: bool,
     searching: bool,
+    /// It goes on once enough of its members say that they are gone.
+    is_replicated: bool,
+    /// Nobody serves it, and its module is prepared here: it waits for other members.
+    pub is_prepared: bool,
+    /// What those said.
+    pub votes: Votes,
 }
 
 impl Hosted {
     /// Something was executed: is there anything that no checkpoint holds?
     pub fn note_unstored(&mut self, now: Time) {
-        let Some(instance) = self.instance.as_ref().filter(|_| self.wanted == 1) else { return };
+        let Some(instance) = self.instance.as_ref().filter(|_| self.group.is_voter()) else { return };
         let news = self.saved.index.is_none_or(|index| index < instance.executed());
         if news && self.saved.due.is_none() && !self.saved.asked {
             self.saved.due = Some(self.saved.at.max(now + STORE_WITHIN));
         }
     }
 
-    /// When the next checkpoint is taken: not during a handover, not of a witness or a member that does not serve.
+    /// When the next checkpoint is taken: not during a handover, not of a witness or a standby.
     pub fn checkpoint_at(&self) -> Option<Time> {
-        let serves = self.source.is_none() && !self.record.is_empty() && self.is_serving();
-        self.saved.due.filter(|_| serves && !self.saved.asked)
+        self.saved.due.filter(|_| self.may_store() && !self.saved.asked)
+    }
+
+    fn may_store(&self) -> bool {
+        let replica = || {
+            let ready = self.instance.as_ref().is_some_and(|instance| instance.is_ready());
+            self.wanted > 1 && ready && self.incoming.is_none() && self.group.is_voter()
+        };
+        self.source.is_none() && !self.record.is_empty() && (self.is_serving() || replica())
+    }
+
+    fn voters(&self) -> Members {
+        let voters = self.group.voters();
+        let members = self.group.members().iter().filter(|(id, _)| voters.contains(id));
+        members.map(|(id, member)| (*id, *member)).collect()
     }
 }
 
@@ -107,6 +131,26 @@ impl Recalled {
     /// The package that it runs.
     pub(crate) fn package(&self) -> PackageId {
         self.state.package
+    }
+
+    /// `name@publisher`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// This node published it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// The voters when it was stored.
+    pub(crate) fn members(&self) -> &Members {
+        &self.state.members
+    }
+
+    /// What is on disk here.
+    pub(crate) fn holding(&self) -> Holding {
+        Holding { epoch: self.state.epoch, term: self.state.term, index: self.state.index, alive: false }
     }
 }
 
@@ -126,7 +170,7 @@ impl Node {
 
     /// A service that was published just now is stored at once.
     pub(crate) fn store_soon(&mut self, service: ServiceId) {
-        if let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.wanted == 1) {
+        if let Some(hosted) = self.hosted.get_mut(&service) {
             hosted.saved.due = Some(self.cx.now);
             self.keep_checkpoints();
         }
@@ -136,14 +180,15 @@ impl Node {
     pub(crate) fn store_checkpoint(&mut self, service: ServiceId, image: &Image) {
         let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.saved.asked) else { return };
         hosted.saved.asked = false;
-        if !hosted.is_serving() || hosted.source.is_some() {
+        if !hosted.may_store() {
             return;
         }
         // Not `hosted.package`: an upgrade may be on its way through the log.
         let package = image.machine.package;
         let (packed, _) = image.pack();
         let mib = packed.len() as u64 >> 20;
-        hosted.saved.at = self.cx.now + Millis((STORE_EVERY.0 * (1 + mib)).min(STORE_EVERY_AT_MOST.0));
+        let every = if hosted.wanted > 1 { STORE_REPLICA_EVERY } else { STORE_EVERY };
+        hosted.saved.at = self.cx.now + Millis((every.0 * (1 + mib)).min(STORE_EVERY_AT_MOST.0));
         hosted.saved.index = Some(image.index);
         let before = hosted.saved.package.replace(package);
         let state = State {
@@ -155,6 +200,7 @@ impl Node {
             index: image.index,
             taken: self.cx.now,
             image: ByteBuf::from(packed),
+            members: hosted.voters(),
         };
         if before != Some(package) {
             self.store_package(package);
@@ -233,7 +279,8 @@ impl Node {
             if let Some(recalled) = self.recalled.get_mut(&service) {
                 recalled.searching = true;
             }
-            let query = Query { name: Some(name), ..Query::default() };
+            let name = name.split('@').next().map(str::to_owned);
+            let query = Query { name, ..Query::default() };
             let search = self.directory.search(&mut self.cx, &mut self.net, query, Some(service));
             self.searches.insert(search, Purpose::Recall { service });
         }
@@ -254,6 +301,9 @@ impl Node {
         let authority = (recalled.state.epoch, recalled.state.term);
         let (index, me) = (self.directory.index(), self.cx.me);
         let mut later = index.hosts(service, self.cx.now);
+        if recalled.is_replicated {
+            return self.on_replica_searched(service, package, &record);
+        }
         later.retain(|host| !stateless && host.host != me && (host.epoch, host.term) > authority);
         if later.iter().any(|host| index.is_proven(service, &host.host)) {
             self.recalled.remove(&service);
@@ -269,18 +319,52 @@ impl Node {
         self.packages.prepare(&mut self.cx, &mut self.net, package, &[]);
     }
 
+    /// Records outlive their hosts: a copy is forgotten only when somebody who is there serves the service.
+    fn on_replica_searched(&mut self, service: ServiceId, package: PackageId, record: &[u8]) {
+        let Some(name) = self.recalled.get(&service).map(|recalled| recalled.name().to_owned()) else {
+            return;
+        };
+        let serves = |hello: &wire::Hello| hello.hosting.contains(&name);
+        let hosts: Vec<PeerId> = self.known_hosts(service);
+        let there = hosts.iter().filter_map(|host| self.net.peer(host)?.hello.as_ref()).any(serves);
+        if there {
+            self.recalled.remove(&service);
+            self.cx.put(Output::Store { key: state_key(service), value: None });
+            return;
+        }
+        for host in hosts {
+            self.net.connect(&mut self.cx, host);
+        }
+        self.directory.learn(&self.cx, &mut self.net, record);
+        self.packages.prepare(&mut self.cx, &mut self.net, package, &[]);
+    }
+
     /// A package is prepared, or cannot be: a service may wait for it.
     pub(crate) fn on_recall_prepared(&mut self, package: PackageId, result: &Result<(), String>) {
         let waits = |recalled: &Recalled| recalled.searching && recalled.state.package == package;
         let services: Vec<ServiceId> =
             self.recalled.iter().filter(|(_, recalled)| waits(recalled)).map(|(id, _)| *id).collect();
         for service in services {
+            let waits = |recalled: &Recalled| recalled.is_replicated && result.is_ok();
+            if let Some(recalled) = self.recalled.get_mut(&service).filter(|recalled| waits(recalled)) {
+                (recalled.is_prepared, recalled.searching) = (true, false);
+                self.ask_members(service);
+                continue;
+            }
             let Some(recalled) = self.recalled.remove(&service) else { continue };
             let back = result.clone().and_then(|()| self.bring_back(service, recalled));
             if let Err(reason) = back {
                 // Kept: what failed may work after the next start.
                 self.refuse_stored(state_key(service), &reason, false);
             }
+        }
+    }
+
+    /// A replicated service goes on with the copy that was stored here.
+    pub(crate) fn revive_from_disk(&mut self, service: ServiceId) {
+        let Some(recalled) = self.recalled.remove(&service) else { return };
+        if let Err(reason) = self.bring_back(service, recalled) {
+            self.refuse_stored(state_key(service), &reason, false);
         }
     }
 
@@ -318,8 +402,11 @@ impl Node {
         if self.recalled.len() >= MAX_RECALLED {
             return Err(for_now("too many services are stored"));
         }
-        let (name, own) = (record.name.clone(), record.publisher == self.cx.me);
-        self.recalled.insert(service, Recalled { state, name, own, searching: false });
+        let (name, own) = (record.full_name(), record.publisher == self.cx.me);
+        let is_replicated = known.package.manifest.state.voters() > 1;
+        let (searching, is_prepared, votes) = (false, false, Votes::default());
+        let recalled = Recalled { state, name, own, searching, is_replicated, is_prepared, votes };
+        self.recalled.insert(service, recalled);
         Ok(())
     }
 
@@ -352,6 +439,7 @@ impl Node {
         hosted.record = record;
         hosted.succession = succession;
         hosted.runs(state.package, &manifest);
+        hosted.wanted = manifest.state.voters().max(1);
         (hosted.saved.index, hosted.saved.package) = (Some(state.index), Some(state.package));
         hosted.saved.back_from = Some(state.taken);
         hosted.server.on_state_lost();

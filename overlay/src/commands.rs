@@ -111,6 +111,7 @@ impl Node {
                 Err(error) => self.answer(request, Err(error)),
             },
             Command::Recall(stored) => self.recall(request, stored),
+            Command::Recover { service } => self.recover(request, &service),
             Command::Leave => self.leave(request),
             Command::Vanish => {
                 self.vanish();

@@ -16,6 +16,7 @@ use crate::net::Net;
 use crate::reads::Reads;
 use crate::registry::Succession;
 use crate::replicas::Keeper;
+use crate::revival::Votes;
 use crate::session::server::{post, Parts, Server};
 use crate::standby::Ended;
 use crate::time::{Millis, Time};
@@ -90,6 +91,7 @@ pub struct Hosted {
     pub take_over: Option<Ended>,
     standby_wanted: usize,
     stateful: bool,
+    serving_since: Option<Time>,
     serving: bool,
     /// What this node must have executed before it serves in a term: its first entry of that term.
     serve_from: Option<(u64, u64)>,
@@ -109,6 +111,8 @@ pub struct Hosted {
     pub pulled: Pulled,
     /// Reads that are answered without leading.
     pub reads: Reads,
+    /// What others say of a group that nobody leads.
+    pub votes: Votes,
 }
 
 /// Bounds how often a service moves because others ask for it: nobody makes it spend its life on the road.
@@ -155,6 +159,7 @@ impl Hosted {
             take_over: None,
             standby_wanted: 0,
             stateful: false,
+            serving_since: None,
             serving: false,
             serve_from: None,
             told: None,
@@ -168,6 +173,7 @@ impl Hosted {
             refused: 0,
             pulled: Pulled::default(),
             reads: Reads::default(),
+            votes: Votes::default(),
         }
     }
 
@@ -187,6 +193,16 @@ impl Hosted {
         self.stateful = manifest.state != StateKind::None;
         let is_single = manifest.state == StateKind::Single;
         self.standby_wanted = if is_single { manifest.qos.standby as usize } else { 0 };
+    }
+
+    /// Gas that it burnt here.
+    pub fn gas(&self) -> u64 {
+        self.gas
+    }
+
+    /// Since when this node serves it.
+    pub fn serving_since(&self) -> Option<Time> {
+        self.serving_since.filter(|_| self.serving)
     }
 
     /// It has a state that copies can hold.
@@ -387,6 +403,7 @@ impl Hosted {
         let serves = self.is_serving();
         if serves && !self.serving {
             self.serving = true;
+            self.serving_since = Some(cx.now);
             self.server.on_serving();
             self.told = Some((self.group.term(), cx.me));
             self.renew_at = cx.now;

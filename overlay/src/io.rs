@@ -297,6 +297,11 @@ pub enum Command {
     },
     /// What [`Output::Store`] kept in earlier runs: services come back that nobody serves meanwhile. Answer: `Done`.
     Recall(Vec<(String, Vec<u8>)>),
+    /// Go on with this tab's stored copy of a replicated service of this node's own, without the other copies. Answer: `Done`.
+    Recover {
+        /// As in `Open`.
+        service: String,
+    },
     /// Hand over what is served here, close sessions. Answer: `Done`, after at most 10 s.
     Leave,
     /// The page ends or freezes now: whoever is warm takes over at once, nothing is waited for. Answer: `Done`.
@@ -480,7 +485,7 @@ pub struct HostedInfo {
     /// Log entries that the slowest member lacks, as the leader sees it.
     pub lag: u64,
     /// Log entries that are executed here and not in this node's checkpoint; `None` before the first one, and for
-    /// replicas, which need none.
+    /// standbys, which keep none.
     pub unstored: Option<u64>,
     /// The service came back from a checkpoint of this time (ms since the Unix epoch): what happened since may be lost.
     pub lost_since: Option<u64>,
@@ -502,6 +507,8 @@ pub struct PeerInfo {
     pub rtt_ms: Option<f64>,
     /// Does it take services.
     pub volunteer: bool,
+    /// How much of what its person grants is used, in percent, roughly.
+    pub busy: u8,
     /// Services it hosts, `name@publisher`.
     pub hosting: Vec<String>,
 }
@@ -518,6 +525,8 @@ pub struct Status {
     pub relays: Vec<String>,
     /// What is hosted here.
     pub hosting: Vec<HostedInfo>,
+    /// Replicated services, `name@publisher`, whose stored copies wait here for the other copies.
+    pub waiting: Vec<String>,
     /// Open sessions of this node as a consumer.
     pub sessions: Vec<SessionInfo>,
     /// What it takes on.
@@ -561,6 +570,15 @@ pub enum Event {
         service: String,
         /// When the checkpoint was taken, in ms since the Unix epoch.
         since: u64,
+    },
+    /// This node foresees more load than its person grants: a service moves.
+    Shed {
+        /// `name@publisher`.
+        service: String,
+        /// Who takes it.
+        to: String,
+        /// The load that is foreseen, in percent of what is granted.
+        percent: u32,
     },
     /// A session follows its service to another server.
     Moved(SessionInfo),

@@ -30,6 +30,7 @@ pub mod time;
 pub mod transfer;
 pub mod wire;
 
+mod balance;
 mod checkpoint;
 mod commands;
 mod consuming;
@@ -46,6 +47,7 @@ mod peering;
 mod publishing;
 mod reads;
 mod replicas;
+mod revival;
 mod serving;
 mod standby;
 

@@ -279,6 +279,7 @@ impl Net {
                 path: peer.path,
                 rtt_ms: peer.rtt.map(|micros| micros as f64 / 1000.0),
                 volunteer: hello.is_some_and(|hello| hello.volunteer),
+                busy: hello.map_or(0, |hello| hello.busy),
                 hosting: hello.map(|hello| hello.hosting.clone()).unwrap_or_default(),
             }
         };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ed25519_dalek::SigningKey;
 
+use crate::balance::Balance;
 use crate::commands::Publishing;
 use crate::cx::{Cx, Signal};
 use crate::directory::Directory;
@@ -80,6 +81,8 @@ pub struct Node {
     pub(crate) next_instance: u64,
     /// Services whose group or instance may move along.
     pub(crate) dirty: BTreeSet<ServiceId>,
+    /// What the services here cost.
+    pub(crate) balance: Balance,
     housekeeping_at: Time,
     /// When peers that count are listened for next; `None` while nobody counts.
     watch_at: Option<Time>,
@@ -125,6 +128,7 @@ impl Node {
             instances: BTreeMap::new(),
             next_instance: 0,
             dirty: BTreeSet::new(),
+            balance: Balance::default(),
             housekeeping_at: now + HOUSEKEEPING,
             watch_at: None,
             watched_at: now,
@@ -190,6 +194,7 @@ impl Node {
             self.leaving.as_ref().map(|leaving| leaving.until),
             self.retries.iter().map(|(at, _)| *at).min(),
             self.watch_at,
+            self.balance.timeout(),
         ];
         hosted.chain(sessions).chain(others.into_iter().flatten()).min()
     }
@@ -201,6 +206,7 @@ impl Node {
             peers: self.net.infos(),
             relays: self.net.of_role(Role::Relay).map(|peer| peer.to_string()).collect(),
             hosting: self.hosted.values().map(|hosted| hosted.info(&self.cx, &self.net)).collect(),
+            waiting: self.waiting_services(),
             sessions: self.sessions.values().map(|session| self.session_info(session)).collect(),
             volunteer: self.policy.clone(),
         }
@@ -333,6 +339,7 @@ impl Node {
         self.fail_late_commands();
         self.keep_replicas();
         self.keep_checkpoints();
+        self.keep_balance();
         self.listen();
         if self.housekeeping_at <= now {
             self.housekeeping_at = now + HOUSEKEEPING;

@@ -141,6 +141,7 @@ impl Node {
             }
             Control::AskIndex { service, token } => self.on_ask_index(from, service, token),
             Control::IndexIs { service, token, index } => self.on_index_is(from, service, token, index),
+            Control::Recalled { service, holding } => self.on_recalled(from, service, holding),
             Control::Handover { service, id, step } => self.on_handover_step(from, service, id, step),
         }
     }
@@ -171,6 +172,7 @@ impl Node {
             hosted.sweep(&mut self.cx, &mut self.net);
         }
         self.seek_recalled();
+        self.revive_orphans();
         self.give_way();
         if self.packages.has_surplus() {
             let used = self.used_packages();
@@ -248,6 +250,8 @@ impl Node {
             name: self.name.clone(),
             volunteer: self.policy.is_some(),
             witness: true,
+            capacity: u32::try_from(self.capacity() / 1_000_000).unwrap_or(u32::MAX),
+            busy: self.balance.busy,
             hosting: serving
                 .map(|hosted| hosted.name.clone())
                 .filter(|name| name.len() <= 128)

@@ -158,6 +158,13 @@ pub enum Control {
         /// The index.
         index: u64,
     },
+    /// To the members of a replicated group that is gone: what I have left of it.
+    Recalled {
+        /// The service.
+        service: ServiceId,
+        /// What.
+        holding: Holding,
+    },
     /// A step of a handover.
     Handover {
         /// The service that moves.
@@ -180,6 +187,10 @@ pub struct Hello {
     pub volunteer: bool,
     /// Would be a witness.
     pub witness: bool,
+    /// Gas per second that it grants, in millions.
+    pub capacity: u32,
+    /// How much of that is used, in percent, roughly.
+    pub busy: u8,
     /// What it hosts, `name@publisher`; at most 16.
     pub hosting: Vec<String>,
     /// Where it can be reached; at most 4.
@@ -193,6 +204,26 @@ pub struct Member {
     pub peer: PeerId,
     /// It holds no state.
     pub witness: bool,
+}
+
+/// What a member has of a group that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// The authority's epoch.
+    pub epoch: u64,
+    /// The term of the last entry.
+    pub term: u64,
+    /// Its index.
+    pub index: u64,
+    /// In memory, with a vote in the group; else on disk, by a member that has none any more.
+    pub alive: bool,
+}
+
+impl Holding {
+    /// Whose state is newer: raft's order of logs; of equals, who lives.
+    pub fn order(&self) -> (u64, u64, u64, bool) {
+        (self.epoch, self.term, self.index, self.alive)
+    }
 }
 
 /// Members by raft id. A raft id is a random number per incarnation.
@@ -617,6 +648,7 @@ impl Control {
             | Control::NoGroup(_)
             | Control::AskIndex { .. }
             | Control::IndexIs { .. }
+            | Control::Recalled { .. }
             | Control::Ping
             | Control::Pong
             | Control::Bye => Ok(()),

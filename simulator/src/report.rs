@@ -44,6 +44,10 @@ pub struct RunReport {
     pub deaths: u64,
     /// Partitions at random.
     pub blocks: u64,
+    /// Services that a host gave away because it foresaw too much load.
+    pub sheds: u64,
+    /// Services that one node serves in the end, at most.
+    pub most_led: u64,
     /// Services that nobody serves in the end.
     pub lost: u64,
     /// What must not happen.
@@ -102,6 +106,10 @@ pub fn summary(name: &str, runs: &[RunReport], wall_seconds: f64) -> String {
             format!("{}, {}, {}", sum(|run| run.calls), sum(|run| run.replies), sum(|run| run.messages))
         }),
         ("reads, not by the leader", format!("{}, {}", sum(|run| run.reads), sum(|run| run.reads_elsewhere))),
+        ("shed, most on one node", {
+            let most = runs.iter().map(|run| run.most_led).max().unwrap_or(0);
+            format!("{}, {most}", sum(|run| run.sheds))
+        }),
         ("sessions, lost", format!("{}, {}", sum(|run| run.sessions), sum(|run| run.sessions_lost))),
         ("handovers done, failed", {
             let (uncertain, unanswered) =

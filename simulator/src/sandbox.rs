@@ -50,7 +50,7 @@ pub struct ToySandbox {
     /// Distinguishes this sandbox's fresh states from all others.
     tag: u64,
     packages: BTreeSet<PackageId>,
-    ballast: BTreeMap<PackageId, usize>,
+    ballast: BTreeMap<PackageId, (usize, u64)>,
     instances: BTreeMap<InstanceId, Instance>,
 }
 
@@ -71,6 +71,8 @@ struct State {
     lines: u64,
     sessions: BTreeMap<u32, u64>,
     ballast: Vec<u8>,
+    /// Of an event.
+    gas: u64,
 }
 
 impl ToySandbox {
@@ -92,7 +94,7 @@ impl ToySandbox {
                 let event = match ballast(module) {
                     Some(bytes) => {
                         self.packages.insert(*package);
-                        self.ballast.insert(*package, bytes);
+                        self.ballast.insert(*package, (bytes, gas(module)));
                         SandboxEvent::Prepared { package: *package }
                     }
                     None => SandboxEvent::Refused { package: *package, reason: "not a toy module".into() },
@@ -167,21 +169,27 @@ impl ToySandbox {
     fn fresh(&self, instance: InstanceId, package: PackageId) -> State {
         let seed = Hash::of(&[&self.tag.to_le_bytes(), &instance.0.to_le_bytes()]);
         let lineage = u64::from_le_bytes(seed.0[..8].try_into().unwrap_or_default());
-        let bytes = self.ballast.get(&package).copied().unwrap_or_default();
+        let (bytes, gas) = self.ballast.get(&package).copied().unwrap_or((0, 100));
         // Half of it compresses, as real memories do.
         let ballast =
             (0..bytes).map(|n| if n % 8192 < 4096 { 0 } else { seed.0[n % 32] ^ (n / 32) as u8 }).collect();
-        State { lineage, ballast, ..State::default() }
+        State { lineage, ballast, gas, ..State::default() }
     }
 }
 
 /// The bytes of ballast that a toy module asks for; `None` for what is no toy module.
 fn ballast(module: &[u8]) -> Option<usize> {
     let rest = std::str::from_utf8(module).ok()?.strip_prefix("toy:")?;
-    match rest.split_once(':') {
-        Some((_, bytes)) => bytes.parse().ok().filter(|bytes| *bytes <= 64 << 20),
+    match rest.split(':').nth(1) {
+        Some(bytes) => bytes.parse().ok().filter(|bytes| *bytes <= 64 << 20),
         None => Some(0),
     }
+}
+
+/// The gas of an event, which a toy module may say after its ballast.
+fn gas(module: &[u8]) -> u64 {
+    let text = std::str::from_utf8(module).unwrap_or_default();
+    text.split(':').nth(3).and_then(|gas| gas.parse().ok()).unwrap_or(100)
 }
 
 impl State {
@@ -237,7 +245,7 @@ impl State {
             };
             reply = postcard::to_allocvec(&counter).unwrap_or_default();
         }
-        Outcome::Done { reply, effects, gas: 100 }
+        Outcome::Done { reply, effects, gas: self.gas }
     }
 
     fn line(&mut self) -> Effect {

@@ -73,6 +73,8 @@ pub struct ServiceModel {
     pub state: String,
     /// The manifest's `qos.standby`.
     pub standby: u32,
+    /// The first volunteer publishes all of them.
+    pub one_publisher: bool,
 }
 
 /// What consumers do.
@@ -198,7 +200,13 @@ pub struct Churn {
 
 impl Default for ServiceModel {
     fn default() -> Self {
-        Self { count: 1, module: "toy:counter:20000".into(), state: "single".into(), standby: 0 }
+        Self {
+            count: 1,
+            module: "toy:counter:20000".into(),
+            state: "single".into(),
+            standby: 0,
+            one_publisher: false,
+        }
     }
 }
 

@@ -12,10 +12,10 @@ const RELAY: usize = 0;
 const PUBLISHER: usize = 1;
 const VOLUNTEER: usize = 2;
 
-/// A relay and two volunteers, and what each keeps on its disk.
+/// A relay and volunteers, and what each keeps on its disk.
 struct Tabs {
     world: World<Node>,
-    disks: [BTreeMap<String, Vec<u8>>; 3],
+    disks: Vec<BTreeMap<String, Vec<u8>>>,
     seconds: u64,
     restored: Vec<usize>,
     errors: Vec<String>,
@@ -23,18 +23,23 @@ struct Tabs {
 
 impl Tabs {
     fn new() -> Self {
+        Self::with(2)
+    }
+
+    /// So many tabs; the first one publishes, the others volunteer.
+    fn with(count: usize) -> Self {
         let mut tabs = Self {
             world: World::new(1, LinkModel::default()),
-            disks: Default::default(),
+            disks: vec![BTreeMap::new(); count + 1],
             seconds: 0,
             restored: Vec::new(),
             errors: Vec::new(),
         };
-        for node in [RELAY, PUBLISHER, VOLUNTEER] {
+        for node in 0..=count {
             let peer = tabs.node(node);
             tabs.world.add(peer, node == RELAY);
         }
-        tabs.volunteer(VOLUNTEER);
+        (VOLUNTEER..=count).for_each(|node| tabs.volunteer(node));
         tabs.pass(2);
         tabs
     }
@@ -55,8 +60,13 @@ impl Tabs {
     }
 
     fn publish(&mut self, version: &str, module: &str) {
+        self.publish_as("single", version, module);
+    }
+
+    fn publish_as(&mut self, state: &str, version: &str, module: &str) {
         let manifest = format!(
-            r#"{{"name":"toy","version":"{version}","engine":"wasm","state":"single","interface":{{"add":{{}}}}}}"#
+            r#"{{"name":"toy","version":"{version}","engine":"wasm","state":"{state}","interface":{{"add":{{}}}},
+            "qos":{{"standby":0}}}}"#
         );
         let (manifest, module) = (manifest.into_bytes(), module.as_bytes().to_vec());
         self.tell(PUBLISHER, Command::Publish { manifest, module, ui: Vec::new() });
@@ -86,12 +96,27 @@ impl Tabs {
     fn reload(&mut self, node: usize) {
         self.world.kill(node, Death::Closed);
         self.pass(1);
+        self.start(node);
+        self.pass(15);
+    }
+
+    fn start(&mut self, node: usize) {
         let peer = self.node(node);
         self.world.revive(node, peer);
         self.volunteer(node);
         let stored = self.disks[node].clone().into_iter().collect();
         self.tell(node, Command::Recall(stored));
-        self.pass(15);
+    }
+
+    /// The members of the service's group as the one tab among `nodes` sees them that serves it.
+    fn served_by(&self, nodes: &[usize]) -> Vec<(usize, usize)> {
+        let serving = |node: &usize| {
+            let peer = self.world.peer(*node)?;
+            let (service, ..) = peer.serving().next()?;
+            let group = peer.groups().find(|(id, _)| *id == service)?;
+            Some((*node, group.1.voters().len()))
+        };
+        nodes.iter().filter_map(serving).collect()
     }
 
     fn hosts(&self, node: usize) -> bool {
@@ -136,4 +161,74 @@ fn the_record_of_a_former_host_is_no_reason_to_forget() {
     assert!(tabs.hosts(VOLUNTEER) && tabs.disks[PUBLISHER].is_empty(), "{:?}", tabs.errors);
     tabs.reload(VOLUNTEER);
     assert_eq!((tabs.restored.clone(), tabs.hosts(VOLUNTEER)), (vec![VOLUNTEER], true), "{:?}", tabs.errors);
+}
+
+const ALL: [usize; 4] = [1, 2, 3, 4];
+
+/// Three replicas among four tabs, with something on each disk; the replicas.
+fn replicated() -> (Tabs, Vec<usize>) {
+    let mut tabs = Tabs::with(4);
+    tabs.publish_as("replicated-3", "1.0.0", "toy:counter:20000");
+    tabs.pass(25);
+    assert_eq!(tabs.served_by(&ALL), [(PUBLISHER, 3)], "{:?}", tabs.errors);
+    let replicas: Vec<usize> = ALL.into_iter().filter(|node| !tabs.disks[*node].is_empty()).collect();
+    assert_eq!(replicas.len(), 3, "each replica keeps a checkpoint");
+    (tabs, replicas)
+}
+
+#[test]
+fn a_replicated_service_comes_back_when_a_majority_of_its_tabs_does() {
+    let (mut tabs, replicas) = replicated();
+    replicas.iter().for_each(|node| tabs.world.kill(*node, Death::Closed));
+    tabs.pass(5);
+    tabs.start(replicas[1]);
+    tabs.pass(40);
+    assert_eq!(tabs.served_by(&ALL), [], "one of three waits: the others may live elsewhere");
+    assert_eq!(tabs.world.peer(replicas[1]).unwrap().status().waiting.len(), 1);
+    tabs.start(replicas[2]);
+    tabs.pass(40);
+    let served = tabs.served_by(&ALL);
+    assert!(served.len() == 1 && served[0].1 == 3, "{served:?} {:?}", tabs.errors);
+    assert_eq!(tabs.restored.len(), 1);
+    // The third one finds that the service is served, and forgets its copy.
+    tabs.start(replicas[0]);
+    tabs.pass(30);
+    assert_eq!(tabs.served_by(&ALL).len(), 1);
+    assert_eq!(tabs.world.peer(replicas[0]).unwrap().status().waiting.len(), 0);
+}
+
+#[test]
+fn a_replica_that_lives_goes_on_once_the_others_are_known_to_be_gone() {
+    let (mut tabs, replicas) = replicated();
+    let lives = replicas[2];
+    replicas[..2].iter().for_each(|node| tabs.world.kill(*node, Death::Closed));
+    tabs.pass(20);
+    assert_eq!(tabs.served_by(&ALL), [], "no majority, and no word of the others");
+    replicas[..2].iter().for_each(|node| tabs.start(*node));
+    tabs.pass(40);
+    assert_eq!(tabs.served_by(&ALL), [(lives, 3)], "{:?}", tabs.errors);
+    assert_eq!(tabs.restored, [lives]);
+}
+
+#[test]
+fn a_reloaded_replica_joins_anew_while_the_others_serve() {
+    let (mut tabs, replicas) = replicated();
+    tabs.reload(replicas[1]);
+    tabs.pass(15);
+    assert_eq!(tabs.served_by(&ALL), [(PUBLISHER, 3)], "{:?}", tabs.errors);
+    assert!(tabs.restored.is_empty());
+}
+
+#[test]
+fn the_publisher_may_go_on_alone() {
+    let (mut tabs, replicas) = replicated();
+    replicas.iter().for_each(|node| tabs.world.kill(*node, Death::Closed));
+    tabs.pass(2);
+    tabs.start(PUBLISHER);
+    tabs.pass(30);
+    assert_eq!(tabs.served_by(&ALL), []);
+    tabs.tell(PUBLISHER, Command::Recover { service: "toy".into() });
+    tabs.pass(5);
+    assert_eq!(tabs.served_by(&ALL).len(), 1, "{:?}", tabs.errors);
+    assert_eq!(tabs.restored, [PUBLISHER]);
 }

@@ -84,6 +84,15 @@ fn a_handover_with_a_standby_survives_what_hits_it() {
     assert!(reports.iter().filter(|report| report.fault.is_some()).count() > 20);
 }
 
+/// Row 40: three services burn 720 million gas a second at one host that grants 500.
+#[test]
+fn a_host_sheds_what_will_be_too_much() {
+    for report in sweep("balance", 0..3) {
+        assert!((1..=3).contains(&report.sheds) && report.most_led <= 2, "{report:?}");
+        assert_eq!((report.sessions_lost, report.lost), (0, 0), "{report:?}");
+    }
+}
+
 #[test]
 fn a_replicated_service_moves_while_tabs_come_and_go() {
     for report in sweep("replicated-moves", 0..6) {

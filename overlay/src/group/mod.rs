@@ -473,6 +473,11 @@ impl Group {
         self.raft.raft.prs().get(id).map_or(0, |progress| progress.matched)
     }
 
+    /// The term of the last entry of this node's log.
+    pub fn log_term(&self) -> u64 {
+        self.raft.raft.raft_log.last_term()
+    }
+
     /// The last index of this node's log.
     pub fn last_index(&self) -> u64 {
         self.raft.raft.raft_log.last_index()

@@ -101,6 +101,7 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
 
     pub(super) fn on_event(&mut self, step: &Step, node: NodeIndex, event: &Event) {
         match event {
+            Event::Shed { .. } => self.report.sheds += 1,
             Event::Handover { step: stage, .. } => self.on_stage(node, &stage.clone()),
             Event::Message { session, body } => {
                 let line = body.as_slice().try_into().map(u64::from_le_bytes);

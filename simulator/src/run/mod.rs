@@ -134,7 +134,10 @@ struct Session {
 impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
     fn new(scenario: &'a Scenario, seed: u64, make: F) -> Self {
         let count = scenario.relays + scenario.volunteers + scenario.consumers;
-        let services = scenario.service.count.min(scenario.volunteers);
+        let services = match scenario.service.one_publisher {
+            true => scenario.service.count,
+            false => scenario.service.count.min(scenario.volunteers),
+        };
         Self {
             scenario,
             world: World::new(seed, scenario.link.clone()),
@@ -147,6 +150,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             waiting: BTreeMap::new(),
             next: 0,
             services: (0..services)
+                .map(|n| if scenario.service.one_publisher { 0 } else { n })
                 .map(|n| Service {
                     publisher: scenario.relays + n,
                     name: None,
@@ -437,6 +441,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             let refused = self.world.refused_records();
             self.checker.violate(&end, format!("the DHT refused {refused} records of honest nodes"));
         }
+        let mut leaders: BTreeMap<Option<NodeIndex>, u64> = BTreeMap::new();
         for service in 0..self.services.len() {
             let Some(name) = self.services[service].name.clone() else {
                 self.checker.violate(&end, format!("service {service} was never published"));
@@ -451,6 +456,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                 self.checker.violate(&end, format!("H6: nobody serves {name}; members: {roles:?}"));
             }
             self.report.lost += u64::from(!leads);
+            *leaders.entry(self.leader(&name)).or_default() += 1;
             let served = |consumer: &Consumer| consumer.last_reply + FRESH >= end.at;
             let consumers = self.consumers.iter().filter(|consumer| consumer.service == service);
             let starved: Vec<NodeIndex> = consumers
@@ -463,6 +469,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                 self.checker.violate(&end, what);
             }
         }
+        self.report.most_led = leaders.into_values().max().unwrap_or(0);
         self.report.violations = self.checker.violations;
         self.report.events = self.world.events;
         self.report.frames = self.world.sent.0;
