@@ -18,7 +18,7 @@ use crate::registry::Succession;
 use crate::replicas::Keeper;
 use crate::revival::Votes;
 use crate::session::server::{post, Parts, Server};
-use crate::standby::Ended;
+use crate::standby::{Ended, Seeded};
 use crate::time::{Millis, Time};
 use crate::wire::{ClientBody, ClientFrame, Control, GroupBody, GroupFrame, ServerBody, SessionFrame, Step};
 
@@ -111,6 +111,8 @@ pub struct Hosted {
     pub pulled: Pulled,
     /// Reads that are answered without leading.
     pub reads: Reads,
+    /// What its standbys cost.
+    pub seeded: Seeded,
     /// What others say of a group that nobody leads.
     pub votes: Votes,
 }
@@ -173,6 +175,7 @@ impl Hosted {
             refused: 0,
             pulled: Pulled::default(),
             reads: Reads::default(),
+            seeded: Seeded::default(),
             votes: Votes::default(),
         }
     }

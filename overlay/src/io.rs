@@ -439,7 +439,7 @@ pub struct HandoverReport {
     pub term: u64,
     /// From the last call accepted here to the new server's authority, in ms.
     pub pause_ms: u64,
-    /// Bytes sent: package and compressed state.
+    /// Bytes sent: package and compressed state; to a standby, when it became one.
     pub bytes: u64,
     /// Bytes of the uncompressed state.
     pub state_bytes: u64,

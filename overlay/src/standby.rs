@@ -4,6 +4,8 @@
 //! needs no copy of the state. A tab that is closed or frozen has time for one message a service (replication.md,
 //! Handover): its log ends here, and the standby goes on in the next epoch once it has executed all of it.
 
+use std::collections::BTreeMap;
+
 use serde_bytes::ByteBuf;
 
 use crate::cx::Cx;
@@ -29,6 +31,9 @@ pub struct Ended {
     /// Entries up to there.
     pub tail: Vec<(u64, ByteBuf)>,
 }
+
+/// What it cost to seed standbys, by raft id: bytes sent, and bytes of the uncompressed state.
+pub type Seeded = BTreeMap<u64, (u64, u64)>;
 
 impl Hosted {
     /// A learner that is fed and there.
@@ -100,6 +105,7 @@ impl Hosted {
     /// Brings the number of standbys towards what the manifest wants. True when a further one is wanted.
     pub(crate) fn settle_standbys(&mut self, cx: &Cx, net: &Net) -> bool {
         let learners = self.group.learners();
+        self.seeded.retain(|id, _| learners.contains(id));
         let there: Vec<u64> = self.standbys(cx, net).into_iter().map(|(id, _)| id).collect();
         let gone = learners
             .iter()

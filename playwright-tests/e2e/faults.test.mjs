@@ -21,7 +21,8 @@ for (const step of ["offer", "seed", "join", "warm", "take-over"]) {
       const source = await volunteer(world, safe, relay, "source");
       const target = await volunteer(world, doomed, relay, "target");
       const caller = await joinPage(await world.page(safe, "caller"), relay);
-      const service = await publish(source, "counter");
+      // Without a standby, so that all steps are taken.
+      const service = await publish(source, "counter", { qos: { standby: 0 } });
       await startCalls(caller, service, { hz: HZ });
       await moreReplies(caller, HZ / 2);
       // The source holds still at the step until the target's process is gone, without a goodbye.

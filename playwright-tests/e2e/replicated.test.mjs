@@ -111,3 +111,26 @@ test("the leader's browser is frozen and thawed: others go on meanwhile, and it 
     const next = await whole(hosts.filter((host) => host !== leader), service);
     assert.equal(calls.server, next.id, "and the thawed one is a replica again");
   }));
+
+test("reads are answered by all copies, and see every call that was acknowledged before", () =>
+  inWorld(async (world) => {
+    const { caller, service, hosts } = await replicated(world, 3);
+    await stopCalls(caller);
+    const reads = await caller.evaluate(async (service) => {
+      const session = await peer.open(service);
+      const reads = [];
+      for (let n = 0; n < 40; n++) {
+        const total = decode(await session.call("add", encode(1)));
+        const { body, server, ageMs } = await session.read("read");
+        reads.push({ total, read: decode(body), server, ageMs });
+      }
+      return reads;
+    }, service);
+    for (const { total, read, ageMs } of reads) {
+      assert.ok(read >= total, `${read} was read after ${total} was acknowledged`);
+      assert.ok(ageMs >= 0);
+    }
+    const servers = new Set(reads.map(({ server }) => server));
+    assert.ok(servers.size >= 2, "others than the leader answer");
+    assert.ok([...servers].every((id) => hosts.some((host) => host.id === id)));
+  }));

@@ -74,11 +74,18 @@ test("the browser freezes the tab that serves: its standby goes on, and the thaw
     assert.equal(hosting, 0);
   }));
 
-test("a move to the standby copies no state", () =>
+test("a move to the standby copies no state: it has it", () =>
   inWorld(async (world) => {
     const { host, caller, service, standby } = await standing(world);
+    await host.evaluate(() => {
+      window.steps = [];
+      peer.addEventListener("handover", ({ detail }) => steps.push(detail.step));
+    });
     const report = await move(host, standby, service);
-    assert.deepEqual([report.to, report.bytes], [standby.id, 0]);
+    assert.equal(report.to, standby.id);
+    assert.ok(report.bytes > 0 && report.stateBytes > 0, "what it cost to make it a standby");
+    const steps = await host.evaluate(() => steps);
+    assert.ok(steps.includes("take-over") && !steps.includes("seed"), steps.join(", "));
     await moreReplies(caller, HZ);
     assertExactlyOnce(await stopCalls(caller));
   }));

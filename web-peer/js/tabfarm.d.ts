@@ -82,6 +82,8 @@ export interface PeerInfo {
   path: Path;
   rttMs: number | null;
   volunteer: boolean;
+  /** How much of what its person grants is used, in percent, roughly. */
+  busy: number;
   hosting: ServiceId[];
 }
 
@@ -143,6 +145,8 @@ export interface Status {
   peers: PeerInfo[];
   relays: string[];
   hosting: HostedService[];
+  /** Replicated services of which this tab holds a stored copy, and waits for the other copies. */
+  waiting: ServiceId[];
   sessions: SessionInfo[];
   volunteer: { cpu: number; memoryMiB: number; storageMiB: number; services: string[] } | null;
 }
@@ -168,6 +172,8 @@ interface PeerEvents {
   handover: CustomEvent<{ service: ServiceId; from: string; to: string; step: string; reason: string }>;
   /** A service came back from a checkpoint of that time (ms since 1970): what happened since then may be lost. */
   restored: CustomEvent<{ service: ServiceId; since: number }>;
+  /** More load than this tab's person grants is foreseen (`percent` of it): a service moves to another tab. */
+  shed: CustomEvent<{ service: ServiceId; to: string; percent: number }>;
   log: CustomEvent<{ service: ServiceId; level: number; text: string }>;
   error: CustomEvent<{ code: ErrorCode; message: string }>;
 }
@@ -200,6 +206,8 @@ export class Peer extends EventTarget {
   package(service: string): Promise<{ manifest: Manifest; ui: Record<string, Uint8Array> }>;
   /** Stops serving here without handing over: the state is lost. */
   drop(service: string): Promise<void>;
+  /** Goes on with this tab's stored copy of a replicated service that this peer published (`status().waiting`), without the other copies. */
+  recover(service: string): Promise<void>;
   /** Refused by an `error` event: this version keeps no ratings. */
   rate(service: string, stars: number): void;
   /** Open sessions of this peer. */

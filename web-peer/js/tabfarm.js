@@ -105,7 +105,7 @@ export class Peer extends EventTarget {
   }
 
   status() {
-    const status = this.#raw.status() ?? { joined: false, peers: [], relays: [], hosting: [], sessions: [], volunteer: null };
+    const status = this.#raw.status() ?? { joined: false, peers: [], relays: [], hosting: [], waiting: [], sessions: [], volunteer: null };
     return { id: this.id, ...status };
   }
 
@@ -176,6 +176,10 @@ export class Peer extends EventTarget {
 
   async drop(service) {
     await this.#ask((id) => this.#raw.dropService(id, String(service)));
+  }
+
+  async recover(service) {
+    await this.#ask((id) => this.#raw.recover(id, String(service)));
   }
 
   rate() {

@@ -305,6 +305,11 @@ impl RawPeer {
         self.command(request, Command::Leave);
     }
 
+    /// Goes on with the copy of a replicated service that waits here.
+    pub fn recover(&self, request: f64, service: String) {
+        self.command(request, Command::Recover { service });
+    }
+
     /// The page ends or freezes now: standbys and replicas take over at once.
     pub fn vanish(&self, request: f64) {
         self.command(request, Command::Vanish);

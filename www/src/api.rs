@@ -37,6 +37,8 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = drop)]
     pub async fn drop_service(this: &Peer, service: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
+    pub async fn recover(this: &Peer, service: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
     pub async fn leave(this: &Peer) -> Result<JsValue, JsValue>;
 
     /// A consumer's connection to a service.

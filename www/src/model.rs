@@ -30,6 +30,8 @@ pub struct Status {
     pub peers: Vec<PeerInfo>,
     pub relays: Vec<String>,
     pub hosting: Vec<Hosted>,
+    /// Services whose stored copies wait for others.
+    pub waiting: Vec<String>,
     /// Does it volunteer now.
     pub volunteer: bool,
 }
@@ -129,6 +131,7 @@ impl Status {
             peers: each(value, "peers").map(|peer| PeerInfo::read(&peer)).collect(),
             relays: texts(value, "relays"),
             hosting: each(value, "hosting").map(|hosted| Hosted::read(&hosted)).collect(),
+            waiting: texts(value, "waiting"),
             volunteer: field(value, "volunteer").is_truthy(),
         }
     }

@@ -92,9 +92,47 @@ pub fn VolunteerView(props: &Props) -> Html {
                             }) }
                         </ul>
                     }
+                    if let Some(peer) = &state.peer {
+                        { for state.status.waiting.iter().map(|service| html! {
+                            <Waiting key={service.clone()} service={service.clone()} peer={peer.clone()} dispatch={state.dispatcher()} />
+                        }) }
+                    }
                     <Reports {state} />
                 </section>
             </div>
+        </div>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct WaitingProps {
+    service: String,
+    peer: Peer,
+    dispatch: Dispatch,
+}
+
+/// A replicated service whose other copies are not there.
+#[component]
+fn Waiting(props: &WaitingProps) -> Html {
+    let own = props.service.split_once('@').is_some_and(|(_, publisher)| publisher == props.peer.id());
+    let recover = {
+        let (peer, service, dispatch) = (props.peer.clone(), props.service.clone(), props.dispatch.clone());
+        Callback::from(move |_: MouseEvent| {
+            let (peer, service, dispatch) = (peer.clone(), service.clone(), dispatch.clone());
+            wasm_bindgen_futures::spawn_local(async move {
+                if let Err(error) = peer.recover(&service).await {
+                    dispatch.dispatch(Action::warn(explain(&error)));
+                }
+            });
+        })
+    };
+    html! {
+        <div class="banner" data-testid="waiting-service">
+            <p class="grow"><strong><bdi>{ service_name(&props.service) }</bdi></strong>
+                { " waits: this tab has a stored copy, and goes on with it once most of the tabs that had one are back." }</p>
+            if own {
+                <button class="button" data-testid="recover-service" onclick={recover}>{ "Go on with this copy" }</button>
+            }
         </div>
     }
 }

@@ -240,7 +240,8 @@ impl Hosted {
         }
         if let (Some(raft_id), Some(source)) = (standby, &mut self.source) {
             // It has the state already, and no vote yet.
-            (source.target_raft, source.bytes) = (raft_id, 0);
+            source.target_raft = raft_id;
+            (source.bytes, source.state_bytes) = self.seeded.get(&raft_id).copied().unwrap_or_default();
             source.seeded.insert(target);
             if purpose == Purpose::Handover {
                 self.say(cx, net, target, Step::AskWarm);
@@ -399,6 +400,9 @@ impl Hosted {
         };
         if self.group.is_joint() || !joined {
             return;
+        }
+        if source.purpose == Purpose::Standby {
+            self.seeded.insert(source.target_raft, (source.bytes, source.state_bytes));
         }
         if source.purpose != Purpose::Handover {
             let image = self.source.take().and_then(|source| source.image);
