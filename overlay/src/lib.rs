@@ -15,6 +15,7 @@
 //! | [`group`] | one Raft group per service, and the guard before it |
 //! | [`instance`] | committed entries into the sandbox, outcomes into replicated sessions; images |
 //! | [`session`] | both sides of a session |
+//! | [`seeded`] | bugs on purpose, for the simulator's checks of its checks; never in a tab or relay |
 //! | `hosting`, `serving`, `offers`, `handover`, `replicas`, `checkpoint` | a service served here; who takes what; moving it; keeping its replicas; its state on disk |
 
 pub mod group;
@@ -25,6 +26,7 @@ pub mod io;
 pub mod manifest;
 pub mod registry;
 pub mod sandbox;
+pub mod seeded;
 pub mod session;
 pub mod time;
 pub mod transfer;

@@ -256,3 +256,23 @@ fn who_serves_in_another_epoch_numbers_the_senders_of_datagrams_anew() {
     session.handle_frame(NOW, S, ServerFrame { epoch: 2, ..frame(1, 1, datagram(7)) }, &mut out);
     assert_eq!(heard(&mut out), 1, "another sender");
 }
+
+#[test]
+fn a_server_that_is_connected_and_says_nothing_is_left() {
+    let mut session = open(false);
+    let mut out = Vec::new();
+    session.on_hosts(&[T]);
+    call(&mut session, 2);
+    for second in 1..=u64::from(MAX_UNHEARD) {
+        session.handle_timeout(NOW + Millis::secs(second), &mut out);
+        assert!(out.contains(&Action::Send(S, input(2, call_input()))), "it is asked again: {out:?}");
+        out.clear();
+    }
+    let at = NOW + Millis::secs(4);
+    session.handle_timeout(at, &mut out);
+    session.handle_timeout(at + SEEK_EVERY, &mut out);
+    assert!(out.contains(&Action::Send(T, ClientBody::Resume { next: 2 })), "others are asked: {out:?}");
+    out.clear();
+    session.handle_frame(at, T, frame(4, 1, ServerBody::Ack), &mut out);
+    assert!(out.contains(&Action::Send(T, input(2, call_input()))) && session.authority() == (T, 1, 4));
+}

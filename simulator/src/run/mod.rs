@@ -16,16 +16,17 @@ use crate::world::{Death, NodeIndex, Step, World};
 
 mod consumers;
 mod faults;
+mod ledger;
 mod log;
 
-/// The most violations that a run collects before it ends.
-const MAX_VIOLATIONS: usize = 20;
 /// The most lines of a run's log.
 const MAX_LOG: usize = 20_000;
 /// A consumer that opens in vain tries again after this.
 const REOPEN: Micros = 500_000;
 /// A handover whose answer does not come is given up after this, so that the next one is tried.
 const HANDOVER_TIMEOUT: Micros = 20_000_000;
+/// The journal is asked for so long before the end, and new calls end as long before that.
+const JOURNAL_BEFORE: Micros = 3_000_000;
 /// An open session must have had a reply in this last part of a run.
 const FRESH: Micros = 4_000_000;
 
@@ -36,9 +37,6 @@ pub fn run<P: Peer>(scenario: &Scenario, seed: u64, make: impl Fn(Config, Time) 
     let end = (scenario.seconds + scenario.quiet_seconds) * 1_000_000;
     while let Some(step) = run.world.step(end) {
         run.on_step(step);
-        if run.checker.violations.len() >= MAX_VIOLATIONS {
-            break;
-        }
     }
     run.finish()
 }
@@ -68,6 +66,7 @@ enum Todo {
     Publish(usize),
     Open(usize),
     Call(usize),
+    Journal(usize),
     Handover(usize),
     GiveUp(usize, u64),
     Strike(PlannedFault, NodeIndex, usize),
@@ -86,7 +85,16 @@ enum Waiting {
     Volunteer,
     Publish(usize),
     Open(usize),
-    Call { consumer: usize, opened: u64, number: u64 },
+    /// `entry` is its place in the history.
+    Call {
+        consumer: usize,
+        opened: u64,
+        number: u64,
+        entry: Option<usize>,
+    },
+    Query {
+        entry: usize,
+    },
     Close,
     Handover(usize, u64),
 }
@@ -182,6 +190,10 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
         for service in (0..self.services.len()).filter(|_| churn.leader_death_every_ms > 0) {
             self.later(8_000_000 + churn.leader_death_every_ms * 1000, Todo::LeaderDeath(service));
         }
+        if self.scenario.calls.ledger {
+            let at = (self.scenario.seconds + self.scenario.quiet_seconds) * 1_000_000 - JOURNAL_BEFORE;
+            (0..self.consumers.len()).for_each(|consumer| self.later(at, Todo::Journal(consumer)));
+        }
         if churn.relay_dies_at > 0 {
             self.later(churn.relay_dies_at * 1_000_000, Todo::RelayDies);
         }
@@ -271,6 +283,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             }
             Todo::Open(consumer) => self.open(consumer),
             Todo::Call(consumer) => self.call(consumer),
+            Todo::Journal(consumer) => self.ask_journal(consumer),
             Todo::Handover(service) => self.hand_over(service),
             Todo::GiveUp(service, number) => {
                 if self.services[service].moving.as_ref().is_some_and(|moving| moving.number == number) {
@@ -374,9 +387,13 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                 self.later(now, Todo::Call(consumer));
             }
             (Waiting::Open(consumer), _) => self.later(now + REOPEN, Todo::Open(consumer)),
-            (Waiting::Call { consumer, opened, number }, result) => {
+            (Waiting::Call { consumer, opened, number, entry }, result) => {
+                if let Some(entry) = entry {
+                    self.record_answer(entry, result);
+                }
                 self.on_reply(step, consumer, opened, number, result);
             }
+            (Waiting::Query { entry }, result) => self.record_answer(entry, result),
             (Waiting::Handover(service, number), result) => {
                 let outcome = &mut self.report.handovers;
                 match result {
@@ -441,6 +458,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                 self.checker.violate(&end, what);
             }
         }
+        self.check_history(&end);
         self.report.violations = self.checker.violations;
         self.report.events = self.world.events;
         self.report.frames = self.world.sent.0;
