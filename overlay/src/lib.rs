@@ -10,6 +10,7 @@
 //! | [`io`], [`sandbox`], [`id`], [`time`], [`wire`] | data at the borders; identities; bounded, versioned messages |
 //! | `node`, `cx`, `net`, `peering` | dispatch and signals; connections and heartbeats; meeting peers |
 //! | `commands`, `lookup`, `publishing`, `consuming` | what a person asks for: in general, by name, of publishers, of consumers |
+//! | `nicknames`, `rings` | people's names in the DHT; asking a person into a conference |
 //! | `directory`, [`registry`] | searching; signed records and the index of them |
 //! | [`manifest`], [`inspect`], `packages`, [`transfer`] | what may run where; modules and images as verified chunks |
 //! | [`group`] | one Raft group per service, and the guard before it |
@@ -41,12 +42,14 @@ mod handover;
 mod hosting;
 mod lookup;
 mod net;
+mod nicknames;
 mod node;
 mod offers;
 mod packages;
 mod peering;
 mod publishing;
 mod replicas;
+mod rings;
 mod serving;
 
 pub use node::Node;

@@ -110,6 +110,35 @@ export interface HostedService {
   lostSince: number | null;
 }
 
+/** Somebody who claims a nick name. Several peers may: compare their keys. */
+export interface Candidate {
+  /** As its person writes it; untrusted text. */
+  nick: string;
+  peer: string;
+  /** The end of the peer's id. */
+  short: string;
+  /** Untrusted text. */
+  profile: string;
+  /** When it was signed, in ms since 1970. */
+  announced: number;
+}
+
+/** Somebody asks this tab's person into a conference. */
+export interface Ring {
+  ring: number;
+  /** The caller's peer id. */
+  from: string;
+  /** Its end. */
+  short: string;
+  /** The name that the caller gives itself; untrusted text. */
+  nick: string;
+  /** What the caller passed to `ring`; untrusted text. */
+  conference: string;
+  /** `not-found` when the ring is over. */
+  accept(): Promise<void>;
+  decline(): Promise<void>;
+}
+
 export interface SessionInfo {
   id: string;
   service: ServiceId;
@@ -163,6 +192,9 @@ interface PeerEvents {
   handover: CustomEvent<{ service: ServiceId; from: string; to: string; step: string; reason: string }>;
   /** A service came back from a checkpoint of that time (ms since 1970): what happened since then may be lost. */
   restored: CustomEvent<{ service: ServiceId; since: number }>;
+  ring: CustomEvent<Ring>;
+  /** A ring ended before it was answered. */
+  ringOver: CustomEvent<{ ring: number }>;
   log: CustomEvent<{ service: ServiceId; level: number; text: string }>;
   error: CustomEvent<{ code: ErrorCode; message: string }>;
 }
@@ -195,6 +227,14 @@ export class Peer extends EventTarget {
   package(service: string): Promise<{ manifest: Manifest; ui: Record<string, Uint8Array> }>;
   /** Stops serving here without handing over: the state is lost. */
   drop(service: string): Promise<void>;
+  /** Lets people find this peer by a nick name of 1 to 32 characters; null withdraws it. Kept up until the peer leaves. */
+  announce(nick: string | null, profile?: string): Promise<void>;
+  /** Everybody who claims a nick name, and how long the search in the DHT took. */
+  lookup(nick: string): Promise<Candidate[] & { tookMs: number }>;
+  /** Asks a peer's person into a conference (1 to 512 bytes that both sides understand); true when the person accepts. `nick` says who asks; by
+   *  default the announced one, or the name given to `join`. `deadline` when
+   *  nobody answers within 30 s, `overloaded` when the line is busy, `disconnected` when the peer cannot be reached. */
+  ring(peerId: string, conference: string, nick?: string): Promise<boolean>;
   /** Refused by an `error` event: this version keeps no ratings. */
   rate(service: string, stars: number): void;
   /** Open sessions of this peer. */
