@@ -7,9 +7,9 @@ use yew::prelude::*;
 
 use crate::api::{copy_text, Conference};
 use crate::hooks::window;
+use crate::lobby::people;
 use crate::model::{count, each, field, flag, text, PeerInfo};
 use crate::parts::{PeerChip, Problem};
-use crate::voice::people;
 use crate::words::{plural, trimmed};
 
 /// What a conference says of itself, see `www/js/voice/conference.js`.
@@ -268,15 +268,22 @@ fn PersonLine(props: &PersonProps) -> Html {
             <span class="person-name"><strong><bdi>{ &person.nick }</bdi></strong>if person.me { <span class="faint">{ " (you)" }</span> }</span>
             <span class={classes!("pill", person.speaking.then_some("good"), person.muted.then_some("warn"))}>{ person.doing() }</span>
             <meter class="level" min="0" max="100" value={person.level.to_string()} data-testid="voice-level" aria-label={format!("Loudness of {}", person.nick)}></meter>
-            <span class="small faint figures">
+            <span class="small faint figures" title={figures_title(heard)}>
                 if person.me {
                     { format!("{} sent", plural(heard.sent as usize, "frame")) }
                 } else if heard.received > 0 {
-                    { format!("{} lost, {} hidden, {} ms held back", heard.lost, heard.hidden, heard.target * 20) }
+                    { format!("{} of {} lost, heard {} ms late", heard.lost, heard.lost + heard.received, heard.target * 20) }
                 } else { { "nothing heard yet" } }
             </span>
         </li>
     }
+}
+
+fn figures_title(heard: &Heard) -> String {
+    format!(
+        "{} frames of 20 ms hidden, {} came twice; the longest gap was {} ms",
+        heard.hidden, heard.doubled, heard.longest_gap_ms
+    )
 }
 
 #[derive(Properties, PartialEq)]

@@ -7,7 +7,7 @@
 //! | `app` | header, tabs, notices |
 //! | `state`, `hooks` | one reducer; every side effect that feeds it |
 //! | `services`, `service_page`, `session`, `default_ui` | the catalogue; one open service |
-//! | `voice`, `conference`, `calling` | joining a conference; the one that was joined; finding and ringing people |
+//! | `voice`, `lobby`, `conference`, `calling` | joining a conference; the one that was joined; finding and ringing people |
 //! | `volunteer`, `hosted` | what this tab takes on; what runs in it |
 //! | `ide`, `draft`, `ide_form`, `ide_output` | write, compile and publish a service |
 //! | `trial` | run the draft in this tab alone |
@@ -26,6 +26,7 @@ mod hosted;
 mod ide;
 mod ide_form;
 mod ide_output;
+mod lobby;
 mod map;
 mod model;
 mod network;
