@@ -52,4 +52,6 @@ mod replicas;
 mod rings;
 mod serving;
 
+#[doc(hidden)]
+pub use cx::Cx;
 pub use node::Node;
