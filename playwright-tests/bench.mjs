@@ -31,6 +31,8 @@ const BENCHES = {
   p3b: module("./bench/p3b.mjs"),
   p1: module("./bench/p1.mjs"),
   p13: module("./bench/p13.mjs"),
+  p2: module("./bench/p2.mjs"),
+  nick: module("./bench/nick.mjs"),
 };
 
 /** A row in one line for people: everything but lists and tables. */

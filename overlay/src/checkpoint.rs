@@ -383,11 +383,11 @@ impl Node {
         let for_now = |reason: &str| (reason.to_owned(), false);
         let state: State = wire::decode_unbounded(value).map_err(|error| for_good(error.to_string()))?;
         let record = Validated::decode(&state.record).map_err(|error| for_good(error.to_string()))?;
-        let service = record.service();
-        let valid = registry::validate(registry::service_key(service), &state.record, self.cx.now).is_ok();
         let Validated::Service(record) = record else {
             return Err(for_good("it has no service record".to_owned()));
         };
+        let service = record.service();
+        let valid = registry::validate(registry::service_key(service), &state.record, self.cx.now).is_ok();
         // Its own publisher signs a new record when it comes back.
         if !valid && record.publisher != self.cx.me {
             return Err(for_good("the service's record has expired".to_owned()));

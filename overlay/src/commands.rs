@@ -12,6 +12,8 @@ use crate::time::{Millis, Time};
 const OPEN_WITHIN: Millis = Millis::secs(10);
 const CALL_WITHIN: Millis = Millis::secs(30);
 const LEAVE_WITHIN: Millis = Millis::secs(10);
+/// How long a node that leaves gives the DHT to hear that its nick name is free.
+const WITHDRAW_WITHIN: Millis = Millis(500);
 /// `package` commands under way.
 const MAX_PACKAGE_REQUESTS: usize = 64;
 
@@ -117,6 +119,10 @@ impl Node {
                 self.vanish();
                 self.answer(request, Ok(Answer::Done));
             }
+            Command::Announce { nick, profile } => self.announce(request, nick, profile),
+            Command::Lookup { nick } => self.look_up_nick(request, &nick),
+            Command::Ring { peer, conference, nick } => self.ring(request, peer, conference, nick),
+            Command::PickUp { ring, accept } => self.pick_up(request, ring, accept),
         }
     }
 
@@ -229,6 +235,7 @@ impl Node {
             }
             return;
         }
+        let withdrawn = self.withdraw_nick();
         self.leaving = Some(Leaving { requests: vec![request], until: self.cx.now + LEAVE_WITHIN });
         let volunteers: Vec<PeerId> = self
             .net
@@ -246,7 +253,10 @@ impl Node {
             }
         }
         if !self.hosted.values().any(|hosted| hosted.source.is_some()) {
-            self.finish_leaving();
+            match &mut self.leaving {
+                Some(leaving) if withdrawn => leaving.until = self.cx.now + WITHDRAW_WITHIN,
+                _ => self.finish_leaving(),
+            }
         }
     }
 

@@ -36,7 +36,8 @@ pub struct Cx {
 }
 
 impl Cx {
-    pub(crate) fn new(me: PeerId, seed: [u8; 32], now: Time) -> Self {
+    /// The context of a node that begins `now`.
+    pub fn new(me: PeerId, seed: [u8; 32], now: Time) -> Self {
         Self { now, me, rng: ChaCha8Rng::from_seed(seed), out: VecDeque::new(), signals: VecDeque::new() }
     }
 

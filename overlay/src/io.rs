@@ -306,6 +306,34 @@ pub enum Command {
     Leave,
     /// The page ends or freezes now: whoever is warm takes over at once, nothing is waited for. Answer: `Done`.
     Vanish,
+    /// Let people find this peer by a nick name; `None` withdraws it. Answer: `Done`, before others know it.
+    Announce {
+        /// 1 to 32 characters.
+        nick: Option<String>,
+        /// A line about the person, at most 200 characters.
+        profile: String,
+    },
+    /// Who uses a nick name. Answer: `Nicknames`, after at most 8 s.
+    Lookup {
+        /// As in `Announce`; case does not matter.
+        nick: String,
+    },
+    /// Ask a peer's person into a conference. Answer: `Rung`, or `deadline` after 30 s.
+    Ring {
+        /// Whom.
+        peer: PeerId,
+        /// Which: 1 to 512 bytes that the other side understands.
+        conference: String,
+        /// Who asks, as a nick name; empty for the one that is announced, or this node's name.
+        nick: String,
+    },
+    /// Answer an [`Event::Ring`]. Answer: `Done`.
+    PickUp {
+        /// Its number.
+        ring: u64,
+        /// Yes or no.
+        accept: bool,
+    },
 }
 
 /// What somebody searches for; empty fields match everything.
@@ -373,6 +401,34 @@ pub enum Answer {
         /// UI assets by path.
         ui: Vec<(String, Vec<u8>)>,
     },
+    /// Who uses a nick name.
+    Nicknames {
+        /// Everybody who claims it, by key.
+        found: Vec<NickInfo>,
+        /// How long the search took.
+        took_ms: u64,
+    },
+    /// Somebody answered a ring.
+    Rung {
+        /// Does the person come.
+        accepted: bool,
+    },
+}
+
+/// Somebody who uses a nick name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NickInfo {
+    /// As its person writes it; untrusted text.
+    pub nick: String,
+    /// The peer's id.
+    pub peer: String,
+    /// Its end, for people to compare.
+    pub short: String,
+    /// A line about the person; untrusted text.
+    pub profile: String,
+    /// When it was signed, in ms since the Unix epoch.
+    pub announced: u64,
 }
 
 /// A service as a catalogue shows it.
@@ -622,6 +678,24 @@ pub enum Event {
         level: u8,
         /// The text; untrusted.
         text: String,
+    },
+    /// Somebody asks this node's person into a conference; answered by [`Command::PickUp`].
+    Ring {
+        /// Its number.
+        ring: u64,
+        /// The caller's peer id.
+        from: String,
+        /// The id's end, for people to compare.
+        short: String,
+        /// The caller's nick name; untrusted text.
+        nick: String,
+        /// Which conference; untrusted text.
+        conference: String,
+    },
+    /// A ring ended unanswered.
+    RingOver {
+        /// Its number.
+        ring: u64,
     },
     /// Something went wrong that no command's answer tells.
     Error {

@@ -10,11 +10,13 @@
 //! | [`io`], [`sandbox`], [`id`], [`time`], [`wire`] | data at the borders; identities; bounded, versioned messages |
 //! | `node`, `cx`, `net`, `peering` | dispatch and signals; connections and heartbeats; meeting peers |
 //! | `commands`, `lookup`, `publishing`, `consuming` | what a person asks for: in general, by name, of publishers, of consumers |
+//! | `nicknames`, `rings` | people's names in the DHT; asking a person into a conference |
 //! | `directory`, [`registry`] | searching; signed records and the index of them |
 //! | [`manifest`], [`inspect`], `packages`, [`transfer`] | what may run where; modules and images as verified chunks |
 //! | [`group`] | one Raft group per service, and the guard before it |
 //! | [`instance`] | committed entries into the sandbox, outcomes into replicated sessions; images |
 //! | [`session`] | both sides of a session |
+//! | [`seeded`] | bugs on purpose, for the simulator's checks of its checks; never in a tab or relay |
 //! | `hosting`, `serving`, `offers`, `handover`, `replicas`, `checkpoint` | a service served here; who takes what; moving it; keeping its replicas; its state on disk |
 
 pub mod group;
@@ -25,6 +27,7 @@ pub mod io;
 pub mod manifest;
 pub mod registry;
 pub mod sandbox;
+pub mod seeded;
 pub mod session;
 pub mod time;
 pub mod transfer;
@@ -40,6 +43,7 @@ mod handover;
 mod hosting;
 mod lookup;
 mod net;
+mod nicknames;
 mod node;
 mod offers;
 mod packages;
@@ -48,7 +52,10 @@ mod publishing;
 mod reads;
 mod replicas;
 mod revival;
+mod rings;
 mod serving;
 mod standby;
 
+#[doc(hidden)]
+pub use cx::Cx;
 pub use node::Node;

@@ -14,7 +14,9 @@ use crate::id::{InstanceId, PackageId, PeerId, RequestId, ServiceId, SessionId};
 use crate::io::{Config, Event, Input, Lane, Output, Role, Status, VolunteerPolicy, MAX_FRAME};
 use crate::lookup::Purpose;
 use crate::net::Net;
+use crate::nicknames::Nicknames;
 use crate::packages::Packages;
+use crate::rings::Rings;
 use crate::sandbox::SandboxEvent;
 use crate::session::client::ClientSession;
 use crate::time::{Millis, Time};
@@ -74,6 +76,8 @@ pub struct Node {
     pub(crate) package_requests: Vec<crate::commands::PackageRequest>,
     pub(crate) pulls: BTreeMap<PackageId, (RequestId, ServiceId)>,
     pub(crate) policy: Option<VolunteerPolicy>,
+    pub(crate) nicknames: Nicknames,
+    pub(crate) rings: Rings,
     pub(crate) leaving: Option<Leaving>,
     /// Until when the handover that is being tried again may wait.
     pub(crate) handovers_until: Option<Time>,
@@ -123,6 +127,8 @@ impl Node {
             package_requests: Vec::new(),
             pulls: BTreeMap::new(),
             policy: None,
+            nicknames: Nicknames::default(),
+            rings: Rings::default(),
             leaving: None,
             handovers_until: None,
             instances: BTreeMap::new(),
@@ -166,7 +172,10 @@ impl Node {
                 }
             }
             Input::Addresses(addresses) => self.on_addresses(addresses),
-            Input::Dht(event) => self.directory.on_dht(&mut self.cx, &mut self.net, event),
+            Input::Dht(event) => {
+                self.on_nick_dht(&event);
+                self.directory.on_dht(&mut self.cx, &mut self.net, event);
+            }
             Input::Sandbox(event) => self.on_sandbox(event),
         }
         self.handle_timeouts();
@@ -191,6 +200,8 @@ impl Node {
             self.directory.timeout(),
             self.packages.timeout(),
             self.targets.timeout(),
+            self.nicknames.timeout(),
+            self.rings.timeout(),
             self.leaving.as_ref().map(|leaving| leaving.until),
             self.retries.iter().map(|(at, _)| *at).min(),
             self.watch_at,
@@ -337,6 +348,8 @@ impl Node {
         }
         self.targets.handle_timeout(now);
         self.fail_late_commands();
+        self.keep_nicknames();
+        self.keep_rings();
         self.keep_replicas();
         self.keep_checkpoints();
         self.keep_balance();

@@ -33,6 +33,7 @@ impl Node {
             self.cx.event(Event::Status);
             self.cx.signal(Signal::HelloChanged);
             self.hosted.values_mut().for_each(|hosted| hosted.renew_at = self.cx.now);
+            self.nicknames.renew(self.cx.now);
             self.renew_records();
             self.seek_recalled();
         }
@@ -43,6 +44,7 @@ impl Node {
         let (cx, net) = (&mut self.cx, &mut self.net);
         self.packages.on_unreachable(cx, net, peer);
         self.directory.on_unreachable(cx, net, peer);
+        self.on_unreachable_ring(peer);
         if lost {
             self.targets.on_unreachable(peer);
         }
@@ -143,6 +145,9 @@ impl Node {
             Control::IndexIs { service, token, index } => self.on_index_is(from, service, token, index),
             Control::Recalled { service, holding } => self.on_recalled(from, service, holding),
             Control::Handover { service, id, step } => self.on_handover_step(from, service, id, step),
+            Control::Ring { id, nick, conference } => self.on_ring(from, id, nick, conference),
+            Control::PickUp { id, answer } => self.on_pick_up(from, id, answer),
+            Control::RingOver { id } => self.on_ring_over(from, id),
         }
     }
 
@@ -332,6 +337,7 @@ impl Node {
         for hosted in self.hosted.values_mut() {
             hosted.renew_at = now;
         }
+        self.nicknames.renew(now);
         for part in records.chunks(crate::wire::MAX_RECORDS) {
             self.net.send(&mut self.cx, relay, Lane::Control, &Control::Records(part.to_vec()));
         }

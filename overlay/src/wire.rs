@@ -174,6 +174,38 @@ pub enum Control {
         /// The step.
         step: Step,
     },
+    /// Asks the receiver's person into a conference.
+    Ring {
+        /// Random; echoed in the answer.
+        id: u64,
+        /// Who asks, for people; at most 128 bytes.
+        nick: String,
+        /// Which conference; 1 to 512 bytes.
+        conference: String,
+    },
+    /// The answer to a ring.
+    PickUp {
+        /// From the ring.
+        id: u64,
+        /// The answer.
+        answer: Pickup,
+    },
+    /// The sender has stopped ringing.
+    RingOver {
+        /// From the ring.
+        id: u64,
+    },
+}
+
+/// How somebody answers a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pickup {
+    /// Comes.
+    Accepted,
+    /// Does not come.
+    Declined,
+    /// Nobody was asked: too many rings.
+    Busy,
 }
 
 /// A node's greeting.
@@ -642,6 +674,10 @@ impl Control {
                 fits("signature", signature.len() != 64)
             }
             Control::Handover { step, .. } => step.check(),
+            Control::Ring { nick, conference, .. } => {
+                fits("nick", nick.len() > 4 * crate::registry::MAX_NICK)?;
+                fits("conference", conference.is_empty() || conference.len() > crate::rings::MAX_CONFERENCE)
+            }
             Control::GetPeers
             | Control::GetPackage(_)
             | Control::NoPackage(_)
@@ -651,7 +687,9 @@ impl Control {
             | Control::Recalled { .. }
             | Control::Ping
             | Control::Pong
-            | Control::Bye => Ok(()),
+            | Control::Bye
+            | Control::PickUp { .. }
+            | Control::RingOver { .. } => Ok(()),
         }
     }
 }
@@ -709,6 +747,17 @@ mod tests {
     fn long_lists_are_refused() {
         let peers = Control::Peers(vec![PeerId([0; 32]); MAX_PEERS + 1]);
         assert_eq!(peers.check(), Err(WireError::TooLong("peers")));
+    }
+
+    #[test]
+    fn rings_are_bounded() {
+        let ring = |nick: &str, conference: &str| {
+            Control::Ring { id: 1, nick: nick.to_owned(), conference: conference.to_owned() }.check()
+        };
+        assert_eq!(ring("Ann", "voice@x/tea"), Ok(()));
+        assert_eq!(ring(&"n".repeat(129), "x"), Err(WireError::TooLong("nick")));
+        assert_eq!(ring("Ann", ""), Err(WireError::TooLong("conference")));
+        assert_eq!(ring("Ann", &"x".repeat(513)), Err(WireError::TooLong("conference")));
     }
 
     #[test]

@@ -150,7 +150,7 @@ for (const colorScheme of ["light", "dark"]) {
       await page.locator('[data-testid="service-card"]').first().waitFor({ timeout: SOON_MS });
       for (const width of [1280, 360]) {
         await page.setViewportSize({ width, height: 800 });
-        for (const name of ["services", "volunteer", "ide", "network", "settings"]) {
+        for (const name of ["services", "voice", "volunteer", "ide", "network", "settings"]) {
           await view(page, name);
           await page.locator(`#panel-${name}:not([hidden]) h1`).first().waitFor({ timeout: SOON_MS });
           if (name === "ide") await page.locator(".cm-content").waitFor({ timeout: SOON_MS });
@@ -168,6 +168,8 @@ test("by keyboard alone: to the tabs, along them, and into a view", () =>
     const relay = await world.relay();
     const page = await openApp(await world.page(await world.browser(), "typist"), relay);
     await page.getByTestId("tab-services").focus();
+    await page.keyboard.press("ArrowRight");
+    await page.locator("#panel-voice:not([hidden])").waitFor();
     await page.keyboard.press("ArrowRight");
     await page.locator("#panel-volunteer:not([hidden])").waitFor();
     const toggle = page.getByTestId("volunteer-toggle");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{header, HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{header, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::Router;
 use sha2::{Digest, Sha256};
@@ -46,6 +46,8 @@ const UI_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'wasm-un
     style-src 'unsafe-inline' blob: data:; img-src blob: data:; media-src blob: data:; font-src blob: data:; \
     worker-src 'none'; connect-src 'none'; frame-src 'none'; base-uri 'none'; form-action 'none'; \
     sandbox allow-scripts";
+
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
 /// The files under one directory.
 #[derive(Clone)]
@@ -262,6 +264,8 @@ impl File {
             set(header::CONTENT_ENCODING, "br");
         }
         headers.insert(header::ETAG, self.etag.clone());
+        // The app's own pages may ask for the microphone; nothing that they frame may.
+        headers.insert(PERMISSIONS_POLICY, HeaderValue::from_static("microphone=(self)"));
         headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
         response
     }

@@ -22,6 +22,9 @@ use overlay::wire::{self, CallResult, OutItem, ServerBody, ServerFrame, SessionF
 use crate::sandbox::CounterReply;
 use crate::world::{NodeIndex, Step};
 
+/// The most violations that are kept of a run.
+const MAX_VIOLATIONS: usize = 20;
+
 /// Epoch and term.
 pub type Authority = (u64, u64);
 
@@ -76,7 +79,9 @@ impl Checker {
 
     /// Notes a violation that was found elsewhere.
     pub fn violate(&mut self, step: &Step, what: String) {
-        self.violations.push(format!("{:>9.3} s: {what}", step.at as f64 / 1e6));
+        if self.violations.len() < MAX_VIOLATIONS {
+            self.violations.push(format!("{:>9.3} s: {what}", step.at as f64 / 1e6));
+        }
     }
 
     fn on_server_frame(&mut self, step: &Step, node: NodeIndex, incarnation: u64, frame: &ServerFrame) {

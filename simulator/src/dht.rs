@@ -58,12 +58,8 @@ impl Dht {
 
     /// A node keeps the best value of a key; nodes differ, so a lookup may find the best of several signers.
     fn put(&mut self, key: Hash, record: Validated, bytes: &[u8]) {
-        let signer = |record: &Validated| match record {
-            Validated::Service(service) => service.publisher,
-            Validated::Host(host) => host.host,
-        };
         let values = self.values.entry(key).or_default();
-        let of_same = values.iter().position(|(other, _)| signer(other) == signer(&record));
+        let of_same = values.iter().position(|(other, _)| other.owner() == record.owner());
         match of_same {
             Some(at) if record.supersedes(&values[at].0) => values[at] = (record, bytes.to_vec()),
             Some(_) => {}

@@ -14,6 +14,7 @@
 //! | [`peer`] | what the world needs of a node |
 //! | [`run`] | one run of a scenario: commands, consumers, faults |
 //! | [`check`] | the invariants H1 to H7 |
+//! | [`history`] | what consumers asked and heard, and whether that can be: linearizable, exactly once |
 //! | [`report`] | what a run found, as a table and as JSON |
 //!
 //! Scope: frames, connections, time. Not modelled: NAT types, addresses, congestion inside one link's lanes, lying
@@ -21,6 +22,7 @@
 
 pub mod check;
 pub mod dht;
+pub mod history;
 pub mod link;
 pub mod peer;
 pub mod plots;

@@ -1,21 +1,26 @@
-//! `cargo run -p simulator -- SCENARIO [--seed N] [--seeds N] [--out DIR]`
+//! `cargo run -p simulator -- SCENARIO [--seed N] [--seeds N] [--out DIR]`, `cargo run -p simulator -- check FILE…`
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{bail, Context as _};
+use overlay::seeded::{self, SeededBug};
 use overlay::Node;
+use simulator::history::{self, History};
 use simulator::plots;
 use simulator::report::{summary, RunReport};
 use simulator::run::run;
 use simulator::scenario::Scenario;
 
-const USAGE: &str = "usage: simulator SCENARIO [--seed N] [--seeds N] [--out DIR] [--log]
+const USAGE: &str = "usage: simulator SCENARIO [--seed N] [--seeds N] [--out DIR] [--log] [--bug NAME]
+       simulator check FILE…   are these recorded histories linearizable, and was each call executed exactly once?
   SCENARIO   a file, or the name of one in simulator/scenarios
   --seed N   the first seed (default 0)
   --seeds N  how many seeds (default 1)
   --out DIR  where the runs' reports (runs.json) and plots (*.svg) go (default target/simulator/SCENARIO)
+  --bug NAME plants a bug in all nodes, to see that it is found: acknowledge-before-commit, no-dedupe, no-fence,
+             dedupe-lost-in-handover or stale-read
   --log      prints handovers, faults, errors and connections of each run";
 
 fn main() -> ExitCode {
@@ -34,6 +39,12 @@ fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
     let mut name = None;
     let (mut first, mut count, mut out) = (0_u64, 1_u64, None);
     let mut log = false;
+    let mut planted = None;
+    if let [command, files @ ..] = &arguments[..] {
+        if command == "check" {
+            return check_files(files);
+        }
+    }
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value\n{USAGE}"));
@@ -41,6 +52,12 @@ fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
             "--seed" => first = value()?.parse().context("--seed takes a number")?,
             "--seeds" => count = value()?.parse().context("--seeds takes a number")?,
             "--log" => log = true,
+            "--bug" => {
+                let name = value()?;
+                let known = SeededBug::ALL.iter().find(|(known, _)| *known == name);
+                let (_, bug) = known.with_context(|| format!("no bug is called {name}\n{USAGE}"))?;
+                planted = Some(seeded::plant(*bug));
+            }
             "--out" => out = Some(PathBuf::from(value()?)),
             _ if name.is_none() && !argument.starts_with('-') => name = Some(argument),
             _ => bail!("unknown argument {argument}\n{USAGE}"),
@@ -62,6 +79,7 @@ fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
         }
         runs.push(report);
     }
+    drop(planted);
     print!("{}", summary(&scenario.name, &runs, started.elapsed().as_secs_f64()));
     if let [one] = &runs[..] {
         println!("  {:<32} {:016x}", "trace", one.trace);
@@ -69,9 +87,29 @@ fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
     let stem = Path::new(&name).file_stem().unwrap_or_default();
     let folder = out.unwrap_or_else(|| Path::new("target").join("simulator").join(stem));
     write_json(&folder, &runs)?;
+    for run in runs.iter().filter(|run| run.verdict.is_some()) {
+        let path = folder.join(format!("history-{}.jsonl", run.seed));
+        fs::write(&path, run.history.to_lines()?).with_context(|| format!("cannot write {path:?}"))?;
+    }
     plots::write_all(&folder, &scenario.name, &runs)?;
     println!("  {:<32} {}", "reports and plots", folder.display());
     Ok(runs.iter().all(|run| run.violations.is_empty()))
+}
+
+/// True when all histories are as they must be.
+fn check_files(files: &[String]) -> anyhow::Result<bool> {
+    if files.is_empty() {
+        bail!("check takes files\n{USAGE}");
+    }
+    let mut good = true;
+    for file in files {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+        let history: History = text.parse().with_context(|| format!("{file} is no history"))?;
+        let verdict = history::check(&history);
+        println!("{file}: {verdict}");
+        good &= verdict.is_good();
+    }
+    Ok(good)
 }
 
 /// A file, or the name of a scenario that comes with the simulator.
@@ -90,6 +128,9 @@ fn print_failure(name: &str, report: &RunReport) {
     }
     for violation in &report.violations {
         println!("  {violation}");
+    }
+    if let Some(verdict) = &report.verdict {
+        println!("  {verdict}");
     }
 }
 

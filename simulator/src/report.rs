@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::history::{History, Verdict};
+
 /// One run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunReport {
@@ -54,6 +56,12 @@ pub struct RunReport {
     pub violations: Vec<String>,
     /// A digest of everything that happened.
     pub trace: u64,
+    /// What consumers asked and heard, when the scenario has them recorded.
+    #[serde(skip)]
+    pub history: History,
+    /// What the checks of the history found.
+    #[serde(skip)]
+    pub verdict: Option<Verdict>,
     /// What a person wants to read.
     #[serde(skip)]
     pub log: Vec<String>,

@@ -3,7 +3,8 @@
 //! A package's module is a text, `toy:counter` or `toy:echo`, with an optional `:BYTES` of ballast that makes its state
 //! large. Methods of `counter`, body and reply in postcard:
 //! `add` counts the session's calls and answers with a [`CounterReply`]; `say` sends a numbered line to everybody who
-//! has a session; `later` does so by timer. Each state knows its *lineage* (who created it fresh) and how many events
+//! has a session; `later` does so by timer; `ledger` executes a [`Call`] on the model itself and journals its id, its JSON answer
+//! follows the [`CounterReply`]; the query `look` answers a call that changes nothing. Each state knows its *lineage* (who created it fresh) and how many events
 //! changed it; two states of one lineage and count must be equal, whoever holds them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use overlay::id::{Hash, InstanceId, PackageId};
 use overlay::sandbox::{Effect, EventKind, GuestEvent, Outcome, SandboxCommand, SandboxEvent};
 use serde::{Deserialize, Serialize};
 
+use crate::history::model::{self, Call};
 use crate::link::Micros;
 use crate::rng::Rng;
 
@@ -31,6 +33,16 @@ pub struct CounterReply {
     pub events: u64,
     /// The digest of the state after this event.
     pub digest: u64,
+}
+
+/// The body of `ledger` and `look`, in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// For the journal.
+    pub id: u64,
+    /// What.
+    #[serde(flatten)]
+    pub call: Call,
 }
 
 /// A state at one point of its history.
@@ -70,6 +82,8 @@ struct State {
     total: u64,
     lines: u64,
     sessions: BTreeMap<u32, u64>,
+    objects: BTreeMap<String, model::State>,
+    journal: Vec<u64>,
     ballast: Vec<u8>,
     /// Of an event.
     gas: u64,
@@ -199,11 +213,16 @@ impl State {
 
     fn run(&mut self, event: &GuestEvent) -> Outcome {
         if event.kind == EventKind::Query {
-            return Outcome::Done { reply: self.total.to_le_bytes().to_vec(), effects: Vec::new(), gas: 10 };
+            let reply = match method(&event.input) {
+                b"look" => self.clone().ask(&event.input),
+                _ => self.total.to_le_bytes().to_vec(),
+            };
+            return Outcome::Done { reply, effects: Vec::new(), gas: 10 };
         }
         self.events += 1;
         let mut effects = Vec::new();
         let mut reply = Vec::new();
+        let mut answer = Vec::new();
         match event.kind {
             EventKind::Open => {
                 self.sessions.insert(event.session, 0);
@@ -219,6 +238,7 @@ impl State {
                 *self.sessions.entry(event.session).or_default() += 1;
                 match method {
                     b"say" => effects.push(self.line()),
+                    b"ledger" => answer = self.ask(&event.input),
                     b"later" => effects.push(Effect::Timer { id: (self.total % 8) as u32, ms: 150 }),
                     _ => {}
                 }
@@ -244,8 +264,23 @@ impl State {
                 digest: self.digest,
             };
             reply = postcard::to_allocvec(&counter).unwrap_or_default();
+            reply.append(&mut answer);
         }
         Outcome::Done { reply, effects, gas: self.gas }
+    }
+
+    /// Executes a call of the ledger; its answer in JSON, empty for nonsense.
+    fn ask(&mut self, input: &[u8]) -> Vec<u8> {
+        let body = input.get(2 + method(input).len()..).unwrap_or_default();
+        let Ok(asked) = serde_json::from_slice::<Asked>(body) else { return Vec::new() };
+        let Some(object) = asked.call.object() else {
+            return serde_json::to_vec(&self.journal).unwrap_or_default();
+        };
+        let state = self.objects.entry(object).or_insert_with(|| asked.call.initial());
+        let Some((next, answer)) = asked.call.execute(state) else { return Vec::new() };
+        *state = next;
+        self.journal.push(asked.id);
+        serde_json::to_vec(&answer).unwrap_or_default()
     }
 
     fn line(&mut self) -> Effect {

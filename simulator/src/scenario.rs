@@ -91,6 +91,8 @@ pub struct CallModel {
     pub reads_per_second: u64,
     /// A consumer closes its session after this many calls and opens another; 0 means never.
     pub session_calls: u64,
+    /// Consumers use a counter, registers and queues, and what they ask and hear is recorded and checked.
+    pub ledger: bool,
 }
 
 /// Planned moves.
@@ -140,6 +142,8 @@ pub enum FaultKind {
     Mute,
     /// It hears and says nothing for a while.
     Isolate,
+    /// It and some consumers are on one side of a split for a while, all others on the other.
+    Split,
     /// Its connections break once; it may connect again at once.
     Cut,
 }
@@ -212,7 +216,7 @@ impl Default for ServiceModel {
 
 impl Default for CallModel {
     fn default() -> Self {
-        Self { per_second: 20, in_flight: 4, say: 0.1, reads_per_second: 0, session_calls: 0 }
+        Self { per_second: 20, in_flight: 4, say: 0.1, reads_per_second: 0, session_calls: 0, ledger: false }
     }
 }
 

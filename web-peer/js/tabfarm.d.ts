@@ -117,6 +117,35 @@ export interface HostedService {
   lostSince: number | null;
 }
 
+/** Somebody who claims a nick name. Several peers may: compare their keys. */
+export interface Candidate {
+  /** As its person writes it; untrusted text. */
+  nick: string;
+  peer: string;
+  /** The end of the peer's id. */
+  short: string;
+  /** Untrusted text. */
+  profile: string;
+  /** When it was signed, in ms since 1970. */
+  announced: number;
+}
+
+/** Somebody asks this tab's person into a conference. */
+export interface Ring {
+  ring: number;
+  /** The caller's peer id. */
+  from: string;
+  /** Its end. */
+  short: string;
+  /** The name that the caller gives itself; untrusted text. */
+  nick: string;
+  /** What the caller passed to `ring`; untrusted text. */
+  conference: string;
+  /** `not-found` when the ring is over. */
+  accept(): Promise<void>;
+  decline(): Promise<void>;
+}
+
 export interface SessionInfo {
   id: string;
   service: ServiceId;
@@ -174,6 +203,9 @@ interface PeerEvents {
   restored: CustomEvent<{ service: ServiceId; since: number }>;
   /** More load than this tab's person grants is foreseen (`percent` of it): a service moves to another tab. */
   shed: CustomEvent<{ service: ServiceId; to: string; percent: number }>;
+  ring: CustomEvent<Ring>;
+  /** A ring ended before it was answered. */
+  ringOver: CustomEvent<{ ring: number }>;
   log: CustomEvent<{ service: ServiceId; level: number; text: string }>;
   error: CustomEvent<{ code: ErrorCode; message: string }>;
 }
@@ -208,6 +240,14 @@ export class Peer extends EventTarget {
   drop(service: string): Promise<void>;
   /** Goes on with this tab's stored copy of a replicated service that this peer published (`status().waiting`), without the other copies. */
   recover(service: string): Promise<void>;
+  /** Lets people find this peer by a nick name of 1 to 32 characters; null withdraws it. Kept up until the peer leaves. */
+  announce(nick: string | null, profile?: string): Promise<void>;
+  /** Everybody who claims a nick name, and how long the search in the DHT took. */
+  lookup(nick: string): Promise<Candidate[] & { tookMs: number }>;
+  /** Asks a peer's person into a conference (1 to 512 bytes that both sides understand); true when the person accepts. `nick` says who asks; by
+   *  default the announced one, or the name given to `join`. `deadline` when
+   *  nobody answers within 30 s, `overloaded` when the line is busy, `disconnected` when the peer cannot be reached. */
+  ring(peerId: string, conference: string, nick?: string): Promise<boolean>;
   /** Refused by an `error` event: this version keeps no ratings. */
   rate(service: string, stars: number): void;
   /** Open sessions of this peer. */

@@ -182,6 +182,18 @@ export class Peer extends EventTarget {
     await this.#ask((id) => this.#raw.recover(id, String(service)));
   }
 
+  async announce(nick, profile = '') {
+    await this.#ask((id) => this.#raw.announce(id, String(nick ?? '').trim(), String(profile)));
+  }
+
+  async lookup(nick) {
+    return this.#ask((id) => this.#raw.lookup(id, String(nick)));
+  }
+
+  async ring(peerId, conference, nick = '') {
+    return this.#ask((id) => this.#raw.ringPeer(id, String(peerId), String(conference), String(nick).trim()));
+  }
+
   rate() {
     this.#report(new TabfarmError('refused', 'ratings are not kept yet'));
   }
@@ -277,6 +289,11 @@ export class Peer extends EventTarget {
       return;
     }
     if (type === 'sessionError') return void this.#sessions.get(detail.session)?.[failed](detail);
+    if (type === 'ring') {
+      const pickUp = (yes) => this.#ask((id) => this.#raw.pickUp(id, detail.ring, yes));
+      detail.accept = () => pickUp(true);
+      detail.decline = () => pickUp(false);
+    }
     if (type === 'moved') this.#sessions.get(detail.id)?.[moved](detail);
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }

@@ -300,6 +300,32 @@ impl RawPeer {
         self.command(request, Command::Recall(values::assets(stored)));
     }
 
+    /// Lets people find this peer by a nick name; an empty one withdraws it.
+    pub fn announce(&self, request: f64, nick: String, profile: String) {
+        let nick = Some(nick).filter(|nick| !nick.is_empty());
+        self.command(request, Command::Announce { nick, profile });
+    }
+
+    /// Who uses a nick name.
+    pub fn lookup(&self, request: f64, nick: String) {
+        self.command(request, Command::Lookup { nick });
+    }
+
+    /// Asks a peer's person into a conference; `nick` says who asks, empty for the announced one.
+    #[wasm_bindgen(js_name = ringPeer)]
+    pub fn ring_peer(&self, request: f64, peer: &str, conference: String, nick: String) {
+        match PeerId::from_str(peer) {
+            Ok(peer) => self.command(request, Command::Ring { peer, conference, nick }),
+            Err(_) => self.fail(request, &Error::Refused("this is not a peer id".into())),
+        }
+    }
+
+    /// Answers a ring.
+    #[wasm_bindgen(js_name = pickUp)]
+    pub fn pick_up(&self, request: f64, ring: f64, accept: bool) {
+        self.command(request, Command::PickUp { ring: ring as u64, accept });
+    }
+
     /// Hands over what is served here and closes sessions.
     pub fn leave(&self, request: f64) {
         self.command(request, Command::Leave);

@@ -34,6 +34,12 @@ pub(crate) fn answer(answer: Answer) -> JsValue {
             read.into()
         }
         Answer::Handover(report) => plain(&report),
+        Answer::Nicknames { found, took_ms } => {
+            let candidates = plain(&found);
+            set(&candidates, "tookMs", (took_ms as f64).into());
+            candidates
+        }
+        Answer::Rung { accepted } => accepted.into(),
         Answer::Package { manifest, ui } => {
             // Without a prototype, so that no path means anything but itself.
             let files = Object::create(JsValue::NULL.unchecked_ref());

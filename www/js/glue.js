@@ -11,6 +11,12 @@ export function loadIde() {
   return ide;
 }
 
+/** Joins a voice conference; what it takes is loaded then. See `voice/conference.js`. */
+export async function joinConference(peer, service, name, nick, listen) {
+  const { Conference } = await import("/app/voice/conference.js");
+  return Conference.join(peer, service, name, nick, { listen });
+}
+
 /** A text kept for this person, or "" where nothing is kept or storage is forbidden. */
 export function keptText(key) {
   try {

@@ -40,6 +40,27 @@ extern "C" {
     pub async fn recover(this: &Peer, service: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     pub async fn leave(this: &Peer) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn call(
+        this: &Peer,
+        service: &str,
+        method: &str,
+        body: &Uint8Array,
+    ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn announce(this: &Peer, nick: &str, profile: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn lookup(this: &Peer, nick: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn ring(this: &Peer, peer: &str, conference: &str, nick: &str) -> Result<JsValue, JsValue>;
+
+    /// The detail of a `ring` event.
+    #[derive(Clone, PartialEq)]
+    pub type RingDetail;
+    #[wasm_bindgen(method, catch)]
+    pub async fn accept(this: &RingDetail) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub async fn decline(this: &RingDetail) -> Result<JsValue, JsValue>;
 
     /// A consumer's connection to a service.
     #[wasm_bindgen(extends = web_sys::EventTarget)]
@@ -84,6 +105,14 @@ impl Peer {
 extern "C" {
     #[wasm_bindgen(js_name = loadIde)]
     fn load_ide_js() -> Promise;
+    #[wasm_bindgen(catch, js_name = joinConference)]
+    async fn join_conference_js(
+        peer: &Peer,
+        service: &str,
+        name: &str,
+        nick: &str,
+        listen: bool,
+    ) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_name = fetchBytes)]
     fn fetch_bytes_js(path: &str) -> Promise;
     #[wasm_bindgen(js_name = copyText)]
@@ -133,6 +162,21 @@ extern "C" {
 
 #[wasm_bindgen]
 extern "C" {
+    /// A voice conference that this tab takes part in, `www/js/voice/conference.js`.
+    #[wasm_bindgen(extends = web_sys::EventTarget)]
+    #[derive(Clone, PartialEq)]
+    pub type Conference;
+    #[wasm_bindgen(method, getter)]
+    pub fn state(this: &Conference) -> JsValue;
+    #[wasm_bindgen(method)]
+    pub fn mute(this: &Conference, muted: bool);
+    #[wasm_bindgen(method)]
+    pub fn leave(this: &Conference);
+    #[wasm_bindgen(method, catch)]
+    pub async fn resume(this: &Conference) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = openMicrophone)]
+    pub async fn open_microphone(this: &Conference) -> Result<JsValue, JsValue>;
+
     /// The bundle of editor and compiler, `www/ide/src/ide.js`.
     #[derive(Clone)]
     pub type Ide;
@@ -169,6 +213,19 @@ extern "C" {
     pub fn goto(this: &Editor, line: u32);
     #[wasm_bindgen(method)]
     pub fn destroy(this: &Editor);
+}
+
+impl Conference {
+    /// Joins the conference `name` of a voice service.
+    pub async fn join(
+        peer: &Peer,
+        service: &str,
+        name: &str,
+        nick: &str,
+        listen: bool,
+    ) -> Result<Conference, JsValue> {
+        join_conference_js(peer, service, name, nick, listen).await.map(JsCast::unchecked_into)
+    }
 }
 
 /// Loads the editor and the compiler's caller.

@@ -5,6 +5,7 @@ use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
 use crate::api::load_ide;
+use crate::calling::{announced, Rings};
 use crate::hooks::{go, use_address, use_dismissal, use_peer, window, Dispatch};
 use crate::ide::IdeView;
 use crate::network::NetworkView;
@@ -12,6 +13,7 @@ use crate::parts::{icon, mark, Problem};
 use crate::services::ServicesView;
 use crate::settings::{secure, SettingsView};
 use crate::state::{Action, Join, Notice, State, View};
+use crate::voice::VoiceView;
 use crate::volunteer::{was_on, VolunteerView};
 use crate::words::plural;
 
@@ -21,11 +23,12 @@ pub fn App() -> Html {
     let state = use_reducer(State::default);
     use_peer(&state);
     use_address(state.dispatcher());
-    let volunteered = *use_memo((), |()| was_on());
+    // What a person switched on goes on after a reload, whichever view is shown.
+    let lasting = use_memo((), |()| [(View::Volunteer, was_on()), (View::Voice, announced())]);
     let panel = |view: View, body: fn(&UseReducerHandle<State>) -> Html| {
         // A view stays mounted once shown, so that an open session, a frame or an editor survives a look elsewhere.
         let shown = state.view == view;
-        let mounted = state.visited.contains(&view) || (view == View::Volunteer && volunteered);
+        let mounted = state.visited.contains(&view) || lasting.contains(&(view, true));
         html! {
             <section id={format!("panel-{}", view.slug())} role="tabpanel" aria-labelledby={format!("tab-{}", view.slug())}
                 hidden={!shown} tabindex="-1" key={view.slug()}>
@@ -47,7 +50,9 @@ pub fn App() -> Html {
                         <p>{ "This page was opened over plain http: the browser keeps no lasting identity for it and lends it no microphone or camera. Everything else works. Open it over https or on localhost to have them." }</p>
                     </div>
                 }
+                <Rings rings={state.rings.clone()} dispatch={state.dispatcher()} />
                 { panel(View::Services, |state| html! { <ServicesView state={state.clone()} /> }) }
+                { panel(View::Voice, |state| html! { <VoiceView state={state.clone()} /> }) }
                 { panel(View::Volunteer, |state| html! { <VolunteerView state={state.clone()} /> }) }
                 { panel(View::Ide, |state| html! { <IdeView state={state.clone()} /> }) }
                 { panel(View::Network, |state| html! { <NetworkView state={state.clone()} /> }) }
@@ -76,7 +81,7 @@ fn Header(props: &HeaderProps) -> Html {
     html! {
         <header class="top">
             <a class="brand" href="#/services">{ mark() }<span>{ "Tabfarm" }</span></a>
-            <Tabs view={state.view} hosting={state.status.hosting.len()} />
+            <Tabs view={state.view} hosting={state.status.hosting.len()} talking={state.talking} />
             <div class="standing">
                 <span class={classes!("state-dot", tone)} aria-hidden="true"></span>
                 <span data-testid="status" role="status" class="state-word">{ words }</span>
@@ -109,6 +114,7 @@ fn standing(state: &State) -> (&'static str, String) {
 struct TabsProps {
     view: View,
     hosting: usize,
+    talking: bool,
 }
 
 /// The tabs, as the ARIA practices describe them: one stop in the tab order, arrow keys between them.
@@ -143,6 +149,9 @@ fn Tabs(props: &TabsProps) -> Html {
                         <span>{ view.label() }</span>
                         if view == View::Volunteer && props.hosting > 0 {
                             <span class="badge" aria-label={plural(props.hosting, "service").to_string() + " here"}>{ props.hosting }</span>
+                        }
+                        if view == View::Voice && props.talking {
+                            <span class="badge" aria-label="in a conference">{ "on" }</span>
                         }
                     </button>
                 }

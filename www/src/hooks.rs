@@ -8,9 +8,9 @@ use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
 use crate::api::{self, Peer};
-use crate::model::{field, text, ServiceInfo, SessionInfo, Status};
+use crate::model::{count, field, text, ServiceInfo, SessionInfo, Status};
 use crate::settings;
-use crate::state::{Action, EntryKind, State, View};
+use crate::state::{Action, EntryKind, Ring, State, View};
 use crate::words::{explain, service_name, short, trimmed};
 
 /// The way to the reducer, handed to every view.
@@ -52,7 +52,7 @@ pub fn use_peer(state: &UseReducerHandle<State>) {
     });
 }
 
-/// Keeps the state in step with the address: `#/services/chat@…`, `#/ide`.
+/// Keeps the state in step with the address: `#/services/chat@…`, `#/voice/voice@…%2Ftea`, `#/ide`.
 #[hook]
 pub fn use_address(dispatch: Dispatch) {
     use_effect_with((), move |()| {
@@ -166,7 +166,29 @@ fn listen(peer: &Peer, dispatch: &Dispatch) -> Vec<EventListener> {
             dispatch.dispatch(Action::Peer { at: Date::now(), id, connected });
         })
     };
+    let ringing = {
+        let dispatch = dispatch.clone();
+        EventListener::new(peer, "ring", move |event| {
+            let detail = detail(event);
+            let ring = Ring {
+                number: count(&detail, "ring"),
+                nick: trimmed(&text(&detail, "nick")),
+                short: text(&detail, "short"),
+                conference: text(&detail, "conference"),
+                detail: detail.unchecked_into(),
+            };
+            dispatch.dispatch(Action::Ringing(ring));
+        })
+    };
+    let over = {
+        let dispatch = dispatch.clone();
+        EventListener::new(peer, "ringOver", move |event| {
+            dispatch.dispatch(Action::RingOver(count(&detail(event), "ring")));
+        })
+    };
     vec![
+        ringing,
+        over,
         on("status", |_| None),
         peers,
         on("hosting", |_| None),

@@ -1,4 +1,4 @@
-//! The Tabfarm app: one page that joins the overlay, and five views of it.
+//! The Tabfarm app: one page that joins the overlay, and six views of it.
 //!
 //! It stands on the public JavaScript API (`/tabfarm.js`) alone, as any embedder's page would.
 //!
@@ -7,6 +7,7 @@
 //! | `app` | header, tabs, notices |
 //! | `state`, `hooks` | one reducer; every side effect that feeds it |
 //! | `services`, `service_page`, `session`, `default_ui` | the catalogue; one open service |
+//! | `voice`, `lobby`, `conference`, `calling` | joining a conference; the one that was joined; finding and ringing people |
 //! | `volunteer`, `hosted` | what this tab takes on; what runs in it |
 //! | `ide`, `draft`, `ide_form`, `ide_output` | write, compile and publish a service |
 //! | `trial` | run the draft in this tab alone |
@@ -16,6 +17,8 @@
 
 mod api;
 mod app;
+mod calling;
+mod conference;
 mod default_ui;
 mod draft;
 mod hooks;
@@ -23,6 +26,7 @@ mod hosted;
 mod ide;
 mod ide_form;
 mod ide_output;
+mod lobby;
 mod map;
 mod model;
 mod network;
@@ -33,6 +37,7 @@ mod session;
 mod settings;
 mod state;
 mod trial;
+mod voice;
 mod volunteer;
 mod words;
 

@@ -86,6 +86,8 @@ pub struct ServiceInfo {
     pub state: String,
     pub has_ui: bool,
     pub hosts: Vec<String>,
+    /// When it was published, in ms since 1970.
+    pub sequence: u64,
 }
 
 /// A session's state.
@@ -201,6 +203,7 @@ impl ServiceInfo {
             state: text(value, "state"),
             has_ui: flag(value, "hasUi"),
             hosts: texts(value, "hosts"),
+            sequence: count(value, "sequence"),
         }
     }
 }
@@ -270,7 +273,7 @@ pub fn text(value: &JsValue, key: &str) -> String {
 }
 
 /// A whole number, 0 when it is none. A number or a big integer, as the API may give either.
-fn count(value: &JsValue, key: &str) -> u64 {
+pub fn count(value: &JsValue, key: &str) -> u64 {
     let found = field(value, key);
     match found.as_f64() {
         Some(number) => number as u64,
@@ -278,7 +281,7 @@ fn count(value: &JsValue, key: &str) -> u64 {
     }
 }
 
-fn flag(value: &JsValue, key: &str) -> bool {
+pub fn flag(value: &JsValue, key: &str) -> bool {
     field(value, key).is_truthy()
 }
 
@@ -290,7 +293,7 @@ fn path(value: &JsValue) -> Path {
     }
 }
 
-fn each(value: &JsValue, key: &str) -> impl Iterator<Item = JsValue> {
+pub fn each(value: &JsValue, key: &str) -> impl Iterator<Item = JsValue> {
     field(value, key).dyn_into::<Array>().unwrap_or_default().to_vec().into_iter()
 }
 

@@ -84,6 +84,9 @@ pub fn icon(view: View) -> Html {
         View::Services => {
             html! { <><rect x="4" y="4" width="7" height="7" rx="1.5" /><rect x="13" y="4" width="7" height="7" rx="1.5" /><rect x="4" y="13" width="7" height="7" rx="1.5" /><rect x="13" y="13" width="7" height="7" rx="1.5" /></> }
         }
+        View::Voice => {
+            html! { <><rect x="9" y="3" width="6" height="11" rx="3" /><path d="M5 11a7 7 0 0 0 14 0" /><path d="M12 18v3" /></> }
+        }
         View::Volunteer => {
             html! { <><path d="M12 21v-9" /><path d="M12 14c0-5 3-8 8-8 0 5-3 8-8 8Z" /><path d="M12 17c0-4-2.5-6.5-7-6.5 0 4 2.5 6.5 7 6.5Z" /></> }
         }

@@ -12,12 +12,14 @@ use crate::model::{text, PeerInfo, ServiceInfo};
 use crate::parts::{Empty, PeerChip, Problem};
 use crate::service_page::ServicePage;
 use crate::state::{Action, State, View};
+use crate::voice::CONFERENCES;
 use crate::words::{explain, plural, service_name};
 
 /// The services that come with the app, ready to be published by anybody.
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("counter", "A number that everybody can add to."),
     ("chat", "A room with its own little UI."),
+    ("voice", "Conferences; open them under Voice."),
     ("kv", "Keys and values that outlive any one tab."),
     ("echo", "Gives back what it gets."),
 ];
@@ -183,6 +185,8 @@ struct CardProps {
 fn Card(props: &CardProps) -> Html {
     let service = &props.service;
     let id = service.id.clone();
+    // A conference has a page of the app: a service's own frame gets no microphone.
+    let view = if service.tags.iter().any(|tag| tag == CONFERENCES) { View::Voice } else { View::Services };
     let name_of = |peer: &str| {
         props.peers.iter().find(|each| each.id == peer).map(|each| each.name.clone()).unwrap_or_default()
     };
@@ -213,7 +217,7 @@ fn Card(props: &CardProps) -> Html {
                 </dd>
             </dl>
             <button class="button primary" data-testid="open-service" aria-label={format!("Open {}", service.name)}
-                onclick={move |_| go(View::Services, Some(&id))}>{ "Open" }</button>
+                onclick={move |_| go(view, Some(&id))}>{ "Open" }</button>
         </li>
     }
 }
@@ -272,7 +276,7 @@ fn Examples(props: &ExamplesProps) -> Html {
 }
 
 /// Publishes `/services/NAME/` of this origin under this person's key; the name on success, words on failure.
-async fn publish_example(peer: &Peer, name: &str) -> Result<String, String> {
+pub async fn publish_example(peer: &Peer, name: &str) -> Result<String, String> {
     let missing = || {
         format!("This relay does not offer the example “{name}”. Write it in the IDE instead, or try another relay.")
     };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use yew::Reducible;
 
-use crate::api::Peer;
+use crate::api::{Peer, RingDetail};
 use crate::model::{Report, ServiceInfo, Status};
 use crate::words::short;
 
@@ -15,11 +15,14 @@ const MAX_ENTRIES: usize = 200;
 const MAX_NOTICES: usize = 3;
 /// Handover reports that are kept.
 const MAX_REPORTS: usize = 8;
+/// Rings that are shown at once; the peer lets no more in.
+const MAX_RINGS: usize = 8;
 
 /// The tabs of the app.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum View {
     Services,
+    Voice,
     Volunteer,
     Ide,
     Network,
@@ -28,12 +31,14 @@ pub enum View {
 
 impl View {
     /// All of them, in their order.
-    pub const ALL: [View; 5] = [View::Services, View::Volunteer, View::Ide, View::Network, View::Settings];
+    pub const ALL: [View; 6] =
+        [View::Services, View::Voice, View::Volunteer, View::Ide, View::Network, View::Settings];
 
     /// Its part of the address, also the stem of element ids.
     pub fn slug(self) -> &'static str {
         match self {
             View::Services => "services",
+            View::Voice => "voice",
             View::Volunteer => "volunteer",
             View::Ide => "ide",
             View::Network => "network",
@@ -45,6 +50,7 @@ impl View {
     pub fn label(self) -> &'static str {
         match self {
             View::Services => "Services",
+            View::Voice => "Voice",
             View::Volunteer => "Volunteer",
             View::Ide => "IDE",
             View::Network => "Network",
@@ -104,6 +110,19 @@ pub struct Catalogue {
     pub error: Option<String>,
 }
 
+/// Somebody asks this person into a conference.
+#[derive(Clone, PartialEq)]
+pub struct Ring {
+    pub number: u64,
+    pub nick: String,
+    /// The end of the caller's id.
+    pub short: String,
+    /// `SERVICE/CONFERENCE`.
+    pub conference: String,
+    /// Answers it.
+    pub detail: RingDetail,
+}
+
 /// Everything that more than one view shows.
 #[derive(Clone, PartialEq)]
 pub struct State {
@@ -114,6 +133,13 @@ pub struct State {
     pub service: Option<String>,
     /// Does the Services view show the catalogue rather than the open service.
     pub browsing: bool,
+    /// The conference that the address names, `SERVICE/CONFERENCE`.
+    pub conference: Option<String>,
+    /// The conference of an accepted ring, to be joined at once.
+    pub accepted: Option<String>,
+    pub rings: Vec<Ring>,
+    /// Does this tab take part in a conference.
+    pub talking: bool,
     pub join: Join,
     pub peer: Option<Peer>,
     pub status: Status,
@@ -135,6 +161,10 @@ impl Default for State {
             visited: vec![View::Services],
             service: None,
             browsing: true,
+            conference: None,
+            accepted: None,
+            rings: Vec::new(),
+            talking: false,
             join: Join::Joining,
             peer: None,
             status: Status::default(),
@@ -176,6 +206,16 @@ pub enum Action {
     Dismiss(u32),
     /// A handover is complete.
     Reported(Report),
+    /// Somebody rings.
+    Ringing(Ring),
+    /// It does not ring any more.
+    RingOver(u64),
+    /// The person accepted a ring; join this conference.
+    Accepted(String),
+    /// It is being joined.
+    AcceptedTaken,
+    /// This tab takes part in a conference, or not any more.
+    Talking(bool),
 }
 
 impl Action {
@@ -215,6 +255,8 @@ impl State {
                 if view == View::Services {
                     self.browsing = service.is_none();
                     self.service = service.or(self.service.take());
+                } else if view == View::Voice {
+                    self.conference = service.or(self.conference.take());
                 }
             }
             Action::CloseService => self.service = None,
@@ -257,6 +299,14 @@ impl State {
                 self.notices.drain(..surplus);
             }
             Action::Dismiss(id) => self.notices.retain(|notice| notice.id != id),
+            Action::Ringing(ring) => {
+                self.rings.push(ring);
+                self.rings.truncate(MAX_RINGS);
+            }
+            Action::RingOver(number) => self.rings.retain(|ring| ring.number != number),
+            Action::Accepted(conference) => self.accepted = Some(conference),
+            Action::AcceptedTaken => self.accepted = None,
+            Action::Talking(talking) => self.talking = talking,
             Action::Reported(report) => {
                 self.reports.insert(0, report);
                 self.reports.truncate(MAX_REPORTS);

@@ -26,14 +26,19 @@ const IMPURE: [&str; 12] = [
 const WASM_CRATES: [&str; 7] =
     ["inspector", "sandbox-host", "sandbox-tab-test", "tab-test", "transport-webrtc", "web-peer", "www"];
 
+/// What users run of the kernel: the package, and where it runs.
+const SHIPPED: [(&str, &str); 2] =
+    [("relay-server", "x86_64-unknown-linux-gnu"), ("web-peer", "wasm32-unknown-unknown")];
+
 type Check = fn() -> Result<()>;
 
 /// All checks; each that finds something says what.
 pub fn all() -> Result<Tally> {
     setup::for_build()?;
-    let checks: [(&str, Check); 4] = [
+    let checks: [(&str, Check); 5] = [
         ("formatting", formatting),
         ("the kernel is pure", pure_kernel),
+        ("no planted bug is shipped", no_seeded_bugs),
         ("lints, native", clippy_native),
         ("lints, wasm", clippy_wasm),
     ];
@@ -78,6 +83,33 @@ fn pure_kernel() -> Result<()> {
         return Ok(());
     }
     bail!("overlay must stay free of I/O, clocks and browsers, but depends on {}", found.join(", "))
+}
+
+/// Tabs and relays are made of an `overlay` without `seeded-bugs`: only the simulator asks for them.
+fn no_seeded_bugs() -> Result<()> {
+    for (package, target) in SHIPPED {
+        let args = [
+            "tree",
+            "-p",
+            package,
+            "-e",
+            "normal,build",
+            "--target",
+            target,
+            "--prefix",
+            "none",
+            "-f",
+            "{p} {f}",
+        ];
+        let tree = quiet(cargo().args(args)).context("cargo tree failed")?;
+        if !tree.lines().any(|line| line.starts_with("overlay ")) {
+            bail!("{package} does not depend on overlay: look at another package");
+        }
+        if tree.contains("seeded-bugs") {
+            bail!("{package} is built with bugs that are planted for the simulator");
+        }
+    }
+    Ok(())
 }
 
 fn is_impure(package: &str) -> bool {

@@ -9,6 +9,7 @@
 //! | `check` | formatting, lints, purity of the kernel |
 //! | `tests`, `tally` | every test, and how many passed |
 //! | `bench` | benchmarks |
+//! | `fuzz` | long runs of the fuzzer |
 //! | `shell` | how all of them run other programs |
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use anyhow::{bail, Result};
 mod bench;
 mod bindgen;
 mod check;
+mod fuzz;
 mod relay;
 mod setup;
 mod shell;
@@ -31,6 +33,7 @@ cargo xtask serve [--http ADDR] [--release]   set up, build and start a relay wi
 cargo xtask test [--lint] [--only rust|sim|tabs] [FILE…]
                                               set up and run every test; ends with `N passed, N failed`
 cargo xtask bench [NAME]                      benchmarks: JSON lines to stdout, tables to the terminal
+cargo xtask fuzz [TARGET] [--seconds N]       hostile bytes for decoders and groups, one minute a target
 cargo xtask dist                              one self-contained tabfarm-relay in dist/
 cargo xtask build [--release]                 the web tree, target/web-tree
 cargo xtask lint                              formatting, clippy, purity of the kernel
@@ -60,6 +63,7 @@ fn run() -> Result<ExitCode> {
         ["dist"] => relay::dist()?,
         ["lint"] => return lint(),
         ["test", ref rest @ ..] => return tests::run(rest),
+        ["fuzz", ref rest @ ..] => fuzz::run_targets(rest)?,
         ["bench", ref rest @ ..] => bench::run_all(rest)?,
         [] | ["help" | "--help" | "-h"] => print!("{HELP}"),
         _ => bail!("unknown task `{}`\n{HELP}", args.join(" ")),

@@ -34,13 +34,19 @@ const TEST_CRATES: [(&str, &str, &str); 2] = [
 ];
 
 /// Folders that are served as they are: source, place in the web tree.
-const STATIC: [(&str, &str); 3] = [("web-peer/js", ""), ("web-peer/sandbox", "sandbox"), ("www/static", "")];
+const STATIC: [(&str, &str); 4] = [
+    ("web-peer/js", ""),
+    ("web-peer/sandbox", "sandbox"),
+    ("www/static", ""),
+    // Loaded when somebody joins a conference, and by an audio context: no part of the app's own bundle.
+    ("www/js/voice", "app/voice"),
+];
 
 /// Bundles: folder with a `build.mjs OUT_DIR`, what else it reads, place in the web tree.
 const BUNDLES: [(&str, &[&str], &str); 1] = [("www/ide", &["service-modules/assemblyscript"], "app")];
 
 /// Example services; each has a crate `service-NAME` in `service-modules/NAME`.
-const SERVICES: [&str; 4] = ["counter", "chat", "kv", "echo"];
+const SERVICES: [&str; 5] = ["counter", "chat", "voice", "kv", "echo"];
 
 /// Flags of wasm-opt. Never all features: Chromium refuses what comes out. Functions in the order of their names lie beside
 /// their like, which makes the compressed file 1 % smaller.

@@ -11,6 +11,8 @@
 //! Invariant H7: at no moment is a quorum exactly the source and the target. Voters change only by
 //! [`Group::change`], as one joint change between odd numbers of voters.
 
+#[cfg(feature = "seeded-bugs")]
+mod early;
 mod guard;
 mod rest;
 #[cfg(test)]
@@ -27,6 +29,7 @@ use serde_bytes::ByteBuf;
 
 use crate::cx::Cx;
 use crate::id::PeerId;
+use crate::seeded::{self, SeededBug};
 use crate::time::{Millis, Time};
 use crate::wire::{self, LogStart, Member, Members};
 
@@ -117,6 +120,8 @@ pub struct Group {
     woken: bool,
     /// When something last happened: a proposal, an entry, a read, a member that came or went.
     active_at: Time,
+    #[cfg(feature = "seeded-bugs")]
+    early: early::Early,
 }
 
 impl Group {
@@ -156,7 +161,7 @@ impl Group {
             max_size_per_msg: MAX_APPEND,
             max_inflight_msgs: 64,
             max_uncommitted_size: MAX_UNCOMMITTED,
-            check_quorum: true,
+            check_quorum: !seeded::has(SeededBug::StaleRead),
             pre_vote: true,
             ..Default::default()
         };
@@ -186,6 +191,8 @@ impl Group {
             resting: false,
             woken: false,
             active_at: cx.now,
+            #[cfg(feature = "seeded-bugs")]
+            early: early::Early::default(),
         };
         group.set_timeout();
         group.schedule(cx.now);
@@ -212,6 +219,10 @@ impl Group {
 
     /// Proposes a payload.
     pub fn propose(&mut self, payload: Vec<u8>) -> Result<(), NotNow> {
+        #[cfg(feature = "seeded-bugs")]
+        if self.raft.raft.state != StateRole::Leader && self.early.propose_alone(&payload) {
+            return Ok(());
+        }
         if !self.leads() || self.raft.raft.lead_transferee.is_some() {
             return Err(NotNow);
         }
@@ -350,6 +361,8 @@ impl Group {
     /// Takes everything that raft has ready.
     pub fn drain(&mut self, cx: &mut Cx) -> Result<Progress, Poisoned> {
         let mut progress = Progress::default();
+        #[cfg(feature = "seeded-bugs")]
+        self.give_early(&mut progress, &[]);
         while self.raft.has_ready() {
             let mut ready = self.raft.ready();
             self.post(&mut progress, ready.take_messages());
@@ -362,6 +375,8 @@ impl Group {
                 return Err(Poisoned("a snapshot passed the guard"));
             }
             self.count(ready.entries());
+            #[cfg(feature = "seeded-bugs")]
+            self.give_early(&mut progress, ready.entries());
             if !self.leads() && self.kept_bytes > if self.witness { MAX_WITNESSED } else { MAX_KEPT } {
                 return Err(Poisoned("the leader sent more entries than a member keeps"));
             }
@@ -516,6 +531,10 @@ impl Group {
 
     /// Leads.
     pub fn leads(&self) -> bool {
+        #[cfg(feature = "seeded-bugs")]
+        if self.early.is_unfenced() {
+            return true;
+        }
         self.raft.raft.state == StateRole::Leader
     }
 
@@ -661,6 +680,8 @@ impl Group {
     fn commit(&mut self, progress: &mut Progress, entries: Vec<Entry>) -> Result<(), Poisoned> {
         for mut entry in entries {
             let payload = match entry.get_entry_type() {
+                #[cfg(feature = "seeded-bugs")]
+                EntryType::EntryNormal if self.early.had(entry.index) => continue,
                 EntryType::EntryNormal => std::mem::take(&mut entry.data).to_vec(),
                 EntryType::EntryConfChangeV2 => {
                     self.configure(&entry)?;
@@ -672,6 +693,12 @@ impl Group {
             progress.committed.push(Committed { index: entry.index, term: entry.term, payload });
         }
         Ok(())
+    }
+
+    #[cfg(feature = "seeded-bugs")]
+    fn give_early(&mut self, progress: &mut Progress, entries: &[Entry]) {
+        let (leads, index, term) = (self.raft.raft.state == StateRole::Leader, self.committed(), self.term());
+        progress.committed.extend(self.early.take(leads, entries, index, term));
     }
 
     fn configure(&mut self, entry: &Entry) -> Result<(), Poisoned> {

@@ -11,6 +11,7 @@ use crate::io::Lane;
 use crate::net::Net;
 use crate::packages::Packages;
 use crate::registry::{ServiceRecord, Succession};
+use crate::seeded::{self, SeededBug};
 use crate::time::{Millis, Time};
 use crate::wire::{Control, LogStart, Step};
 
@@ -364,7 +365,10 @@ impl Arrival {
 
     /// Makes the group and the instance. The source is told once the instance runs ([`Hosted::on_instance_ready`]).
     pub fn start(self, cx: &mut Cx, packages: &Packages, service: ServiceId, instance: InstanceId) -> Hosted {
-        let Arrival { image, seed, target } = self;
+        let Arrival { mut image, seed, target } = self;
+        if seeded::has(SeededBug::DedupeLostInHandover) {
+            image.machine.forget_executed();
+        }
         let Seed { start, sealed, succession, replica } = seed;
         let executed = image.index;
         let instance = Instance::new(cx, instance, target.package, executed, Some(image));

@@ -15,6 +15,7 @@ use serde_bytes::ByteBuf;
 use crate::id::{PackageId, PeerId, SessionId};
 use crate::io::MAX_BODY;
 use crate::sandbox::{Effect, EventKind, GuestEvent, Outcome};
+use crate::seeded::{self, SeededBug};
 use crate::time::Time;
 use crate::wire::{CallResult, OutItem, SessionInput};
 
@@ -255,6 +256,11 @@ impl Machine {
             && self.rooms.values().flatten().all(|handle| self.handles.contains_key(handle))
     }
 
+    /// For [`SeededBug::DedupeLostInHandover`]: the inputs of all sessions are forgotten.
+    pub(crate) fn forget_executed(&mut self) {
+        self.sessions.values_mut().for_each(|session| session.executed = session.executed.min(1));
+    }
+
     /// Begins a committed entry. Nothing may be under way.
     pub fn begin(&mut self, index: u64, entry: Entry) -> Next {
         debug_assert!(self.current.is_none() && self.follow_ups.is_empty());
@@ -395,10 +401,10 @@ impl Machine {
             return Next::Done;
         }
         // H3: a repeat was executed before; a gap means that an earlier input was lost, and the consumer resends.
-        if seq != session.executed + 1 {
+        if !follows(seq, session.executed) {
             return Next::Done;
         }
-        session.executed = seq;
+        session.executed = session.executed.max(seq);
         let handle = session.handle;
         let (kind, is_call, bytes) = match input {
             SessionInput::Open => return Next::Done,
@@ -589,6 +595,13 @@ impl Machine {
     ) -> GuestEvent {
         GuestEvent { kind, session, now_ms: self.now.0, seed, consumer, input }
     }
+}
+
+/// Exactly once: of a session whose inputs up to `executed` were executed, the next one may be.
+pub fn follows(seq: u64, executed: u64) -> bool {
+    seq == executed + 1
+        || seeded::has(SeededBug::NoDedupe) && seq > 1 && seq <= executed
+        || seeded::has(SeededBug::DedupeLostInHandover) && executed > 0 && seq > executed
 }
 
 /// Input of a call or query: u16 LE length of the method, the method, the body.

@@ -95,6 +95,8 @@ impl Index {
         match record {
             Validated::Service(record) => self.insert_service(record, bytes, now),
             Validated::Host(record) => self.insert_host(record, bytes, now),
+            // Nick names are looked up in the DHT; no index keeps them.
+            Validated::Nick(_) => Err(RecordError::Malformed),
         }
     }
 

@@ -1,22 +1,24 @@
 //! The registry of services: signed records, where they lie in the DHT, and the index that relays keep of them.
 //!
 //! A publisher signs a [`ServiceRecord`] (what the service is, who may host it), whoever serves signs a [`HostRecord`]
-//! (who serves it now, with the [`Succession`] that made it the host). [`validate`] is what every DHT node and every index
+//! (who serves it now, with the [`Succession`] that made it the host), a person's peer signs a [`NickRecord`] (its nick name). [`validate`] is what every DHT node and every index
 //! runs before it stores a record; [`Index`] makes them searchable.
 //!
 //! Scope: who owns a name (its publisher), what replaces what, who was given a service by whom, bounds. Not here: whether
 //! a host tells the truth.
 //!
 //! Keys of the DHT, each with a domain of its own: [`service_key`] and [`host_key`] hold records; [`name_key`],
-//! [`tag_key`] and [`package_key`] have providers only.
+//! [`tag_key`] and [`package_key`] have providers only; [`nick_key`] has providers, each with a record under [`nick_record_key`].
 
 use crate::id::{Hash, PackageId, ServiceId};
 
 mod index;
+mod nick;
 mod record;
 mod succession;
 
 pub use index::{Change, Index, MAX_HOSTS_KNOWN, MAX_PER_PUBLISHER, MAX_RESULTS};
+pub use nick::{is_nick, nick_key, nick_record_key, NickRecord, MAX_NICK, MAX_PROFILE, NICK_LIFETIME};
 pub use record::{
     validate, Genesis, HostRecord, RecordError, ServiceRecord, Validated, HOST_LIFETIME, MAX_RECORD,
     SERVICE_LIFETIME, SKEW,
@@ -66,9 +68,10 @@ mod tests {
             package_key(PackageId(id)),
             name_key(text),
             tag_key(text),
+            nick_key(text),
         ];
         keys.sort();
         keys.dedup();
-        assert_eq!(keys.len(), 5);
+        assert_eq!(keys.len(), 6);
     }
 }

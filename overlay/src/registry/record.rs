@@ -4,6 +4,7 @@ use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::nick::{NickRecord, NICK_LIFETIME};
 use super::{host_key, service_key, Succession};
 use crate::id::{Hash, PackageId, PeerId, ServiceId};
 use crate::manifest::{is_location, is_name, is_printable, is_version, Permit, StateKind};
@@ -102,6 +103,8 @@ pub enum Validated {
     Service(ServiceRecord),
     /// Of a host.
     Host(HostRecord),
+    /// Of a person's peer.
+    Nick(NickRecord),
 }
 
 /// Why a record was refused.
@@ -206,15 +209,20 @@ impl HostRecord {
     }
 
     fn check(&self) -> Result<(), RecordError> {
-        let (most, bytes) = MAX_ADDRESSES;
         if self.members.len() > MAX_MEMBERS {
             return Err(RecordError::Field("members"));
         }
         if !self.succession.is_bounded() || self.succession.holder() != self.host {
             return Err(RecordError::Field("succession"));
         }
+        Self::check_addresses(&self.addresses)
+    }
+
+    /// The bounds of every record's addresses.
+    pub(super) fn check_addresses(addresses: &[String]) -> Result<(), RecordError> {
+        let (most, bytes) = MAX_ADDRESSES;
         let printable = |text: &String| text.len() <= bytes && text.bytes().all(|b| b.is_ascii_graphic());
-        if self.addresses.len() > most || !self.addresses.iter().all(printable) {
+        if addresses.len() > most || !addresses.iter().all(printable) {
             return Err(RecordError::Field("addresses"));
         }
         Ok(())
@@ -235,20 +243,27 @@ impl Validated {
         let record = match kind {
             KIND_SERVICE => Validated::Service(read::<Wire>(body)?.into()),
             KIND_HOST => Validated::Host(read(body)?),
+            KIND_NICK => Validated::Nick(read(body)?),
             _ => return Err(RecordError::Malformed),
         };
-        let owner = match &record {
-            Validated::Service(service) => service.publisher,
-            Validated::Host(host) => host.host,
-        };
-        let key = VerifyingKey::from_bytes(&owner.0).map_err(|_| RecordError::Signature)?;
+        let key = VerifyingKey::from_bytes(&record.owner().0).map_err(|_| RecordError::Signature)?;
         key.verify_strict(&[DOMAIN, signed].concat(), &(*signature).into())
             .map_err(|_| RecordError::Signature)?;
         match &record {
             Validated::Service(service) => service.check()?,
             Validated::Host(host) => host.check()?,
+            Validated::Nick(nick) => nick.check()?,
         }
         Ok(record)
+    }
+
+    /// Who signed it.
+    pub fn owner(&self) -> PeerId {
+        match self {
+            Validated::Service(service) => service.publisher,
+            Validated::Host(host) => host.host,
+            Validated::Nick(nick) => nick.peer,
+        }
     }
 
     /// The key under which it belongs in the DHT.
@@ -256,14 +271,7 @@ impl Validated {
         match self {
             Validated::Service(service) => service_key(service.service()),
             Validated::Host(host) => host_key(host.service),
-        }
-    }
-
-    /// The service that it is about.
-    pub fn service(&self) -> ServiceId {
-        match self {
-            Validated::Service(service) => service.service(),
-            Validated::Host(host) => host.service,
+            Validated::Nick(nick) => nick.key(),
         }
     }
 
@@ -272,6 +280,7 @@ impl Validated {
         match self {
             Validated::Service(service) => service.expires,
             Validated::Host(host) => host.expires,
+            Validated::Nick(nick) => nick.expires,
         }
     }
 
@@ -280,10 +289,11 @@ impl Validated {
         match self {
             Validated::Service(service) => service.sequence,
             Validated::Host(host) => host.sequence,
+            Validated::Nick(nick) => nick.sequence,
         }
     }
 
-    /// Does it replace `other`? Only a record of the same kind and service: of a publisher by sequence, of a host by
+    /// Does it replace `other`? Only a record of the same kind and key: of a publisher or person by sequence, of a host by
     /// (epoch, term, sequence). A record does not replace itself.
     pub fn supersedes(&self, other: &Self) -> bool {
         match (self, other) {
@@ -293,6 +303,9 @@ impl Validated {
             (Validated::Host(new), Validated::Host(old)) => {
                 let rank = |host: &HostRecord| (host.epoch, host.term, host.sequence);
                 new.service == old.service && rank(new) > rank(old)
+            }
+            (Validated::Nick(new), Validated::Nick(old)) => {
+                new.key() == old.key() && new.sequence > old.sequence
             }
             _ => false,
         }
@@ -305,6 +318,7 @@ impl Validated {
                 (service.sequence, service.created, service.expires, SERVICE_LIFETIME)
             }
             Validated::Host(host) => (host.sequence, host.created, host.expires, HOST_LIFETIME),
+            Validated::Nick(nick) => (nick.sequence, nick.created, nick.expires, NICK_LIFETIME),
         };
         // Sequences are times, so a bound on them keeps an owner from locking itself, or a thief of its key from locking it, out.
         if created > now + SKEW || sequence > (now + SKEW).0 {
@@ -329,10 +343,11 @@ impl Validated {
 
 const KIND_SERVICE: u8 = 0;
 const KIND_HOST: u8 = 1;
+pub(super) const KIND_NICK: u8 = 2;
 /// Keeps a signature on a record from being one on anything else; version and kind follow within the signed bytes.
 const DOMAIN: &[u8] = b"tabfarm record\0";
 
-fn seal<T: Serialize>(
+pub(super) fn seal<T: Serialize>(
     kind: u8,
     body: &T,
     owner: PeerId,

@@ -198,7 +198,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn any_bytes_are_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..2u8) {
+    fn any_bytes_are_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..3u8) {
         prop_assert!(Validated::decode(&bytes).is_err());
         if bytes.len() > 2 {
             bytes[..2].copy_from_slice(&[VERSION, kind]);

@@ -22,6 +22,9 @@ pub const MAX_UNACKED: usize = 1024;
 pub const MAX_UNACKED_BYTES: usize = 4 * 1024 * 1024;
 /// After this time without progress everything unacknowledged is sent again.
 const RESEND_AFTER: Millis = Millis(1000);
+/// A server that is connected and says nothing to so many of these is left for another one: it may have been voted out of its group
+/// without having heard of it.
+const MAX_UNHEARD: u32 = 3;
 /// Between two attempts to find the server after it was lost.
 const SEEK_EVERY: Millis = Millis(250);
 /// A session that finds no server for this long is closed.
@@ -86,6 +89,8 @@ pub struct ClientSession {
     unacked: VecDeque<(u64, SessionInput)>,
     unacked_bytes: usize,
     progress_at: Time,
+    /// How often all was sent again since the server was last heard.
+    unheard: u32,
     received: u64,
     acknowledged: u64,
     ack_at: Option<Time>,
@@ -134,6 +139,7 @@ impl ClientSession {
             unacked: VecDeque::new(),
             unacked_bytes: 0,
             progress_at: now,
+            unheard: 0,
             received: 0,
             acknowledged: 0,
             ack_at: None,
@@ -258,9 +264,12 @@ impl ClientSession {
             return self.seek(now, out);
         }
         if let ServerBody::Answer { id, .. } = &frame.body {
-            // A replica's answer says nothing about who serves.
-            if frame.epoch == self.epoch && self.queries.is_asked(*id, from) {
-                return self.on_answer(from, frame, out);
+            if self.queries.is_asked(*id, from) {
+                // A replica's answer says nothing about who serves; one of another authority is left (H4).
+                if (frame.epoch, frame.term) == (self.epoch, self.term) {
+                    self.on_answer(from, frame, out);
+                }
+                return;
             }
         }
         let authority = (frame.epoch, frame.term);
@@ -362,6 +371,10 @@ impl ClientSession {
             }
             Phase::Open if !self.unacked.is_empty() && now.since(self.progress_at) >= RESEND_AFTER => {
                 self.progress_at = now;
+                self.unheard += 1;
+                if self.unheard > MAX_UNHEARD && !self.stateless {
+                    return self.seek(now, out);
+                }
                 self.resend(out);
             }
             Phase::Opening { .. } | Phase::Seeking { .. } if self.seek_at.is_some_and(|at| at <= now) => {
@@ -408,6 +421,7 @@ impl ClientSession {
             Phase::Opening { request, .. } => Some(request),
             _ => None,
         };
+        self.unheard = 0;
         let same = from == self.server && authority == (self.epoch, self.term);
         let moved = from != self.server;
         if authority.0 != self.epoch {
@@ -443,6 +457,7 @@ impl ClientSession {
         self.add_candidate(to);
         let opening = matches!(self.phase, Phase::Opening { .. });
         self.server = to;
+        self.unheard = 0;
         self.progress_at = now;
         self.resend(out);
         if !opening {

@@ -256,3 +256,62 @@ fn who_serves_in_another_epoch_numbers_the_senders_of_datagrams_anew() {
     session.handle_frame(NOW, S, ServerFrame { epoch: 2, ..frame(1, 1, datagram(7)) }, &mut out);
     assert_eq!(heard(&mut out), 1, "another sender");
 }
+
+#[test]
+fn a_server_that_is_connected_and_says_nothing_is_left() {
+    let mut session = open(false);
+    let mut out = Vec::new();
+    session.on_hosts(&[T]);
+    call(&mut session, 2);
+    for second in 1..=u64::from(MAX_UNHEARD) {
+        session.handle_timeout(NOW + Millis::secs(second), &mut out);
+        assert!(out.contains(&Action::Send(S, input(2, call_input()))), "it is asked again: {out:?}");
+        out.clear();
+    }
+    let at = NOW + Millis::secs(4);
+    session.handle_timeout(at, &mut out);
+    session.handle_timeout(at + SEEK_EVERY, &mut out);
+    assert!(out.contains(&Action::Send(T, ClientBody::Resume { next: 2 })), "others are asked: {out:?}");
+    out.clear();
+    session.handle_frame(at, T, frame(4, 1, ServerBody::Ack), &mut out);
+    assert!(out.contains(&Action::Send(T, input(2, call_input()))) && session.authority() == (T, 1, 4));
+}
+
+fn answer(term: u64, id: u64) -> ServerFrame {
+    let result = CallResult::Ok(ByteBuf::from(vec![7]));
+    frame(term, 1, ServerBody::Answer { id, result, index: 5, age_ms: 3 })
+}
+
+/// A session that reads at T, a replica.
+fn reading() -> (ClientSession, Vec<Action>) {
+    let mut session = open(false);
+    let mut out = Vec::new();
+    session.handle_frame(NOW, S, frame(3, 1, ServerBody::Prepare { next: T }), &mut out);
+    out.clear();
+    let (request, deadline, call) = (RequestId(8), NOW + Millis(30_000), ("m".to_owned(), vec![]));
+    session.query(NOW, request, deadline, call, Some(Millis(0)), Some(T), &mut out);
+    assert!(matches!(&out[..], [Action::Send(T, ClientBody::Query { reading: Some(_), .. })]), "{out:?}");
+    out.clear();
+    (session, out)
+}
+
+#[test]
+fn a_replica_answers_reads_and_becomes_no_server() {
+    let (mut session, mut out) = reading();
+    session.handle_frame(NOW, T, answer(4, 1), &mut out);
+    assert_eq!(out, [], "of another authority");
+    session.handle_frame(NOW, T, answer(3, 1), &mut out);
+    let read = Answer::Read { body: vec![7], server: T.to_string(), age_ms: 3 };
+    assert_eq!(out, [Action::Answer(RequestId(8), Ok(read))]);
+    assert_eq!(session.authority(), (S, 1, 3));
+}
+
+#[test]
+fn what_a_replica_does_not_answer_the_server_is_asked() {
+    let (mut session, mut out) = reading();
+    session.handle_timeout(NOW + Millis(499), &mut out);
+    assert!(!out.iter().any(|action| matches!(action, Action::Send(S, ClientBody::Query { .. }))));
+    session.handle_timeout(NOW + Millis(500), &mut out);
+    assert!(out.iter().any(|action| matches!(action, Action::Send(S, ClientBody::Query { .. }))), "{out:?}");
+    assert_eq!(session.readers().count(), 0, "and it is asked no more");
+}

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::cx::Cx;
 use crate::group::Group;
 use crate::id::{PeerId, ServiceId};
-use crate::instance::machine::{Entry, Machine, SessionKey};
+use crate::instance::machine::{follows, Entry, Machine, SessionKey};
 use crate::instance::{Instance, QueryJob};
 use crate::io::{Lane, MAX_BODY, MAX_DATAGRAM};
 use crate::net::Net;
+use crate::seeded::{self, SeededBug};
 use crate::time::{Millis, Time};
 use crate::wire::{
     self, CallResult, ClientBody, ClientFrame, Control, OutItem, ServerBody, ServerFrame, SessionFrame,
@@ -349,7 +350,7 @@ impl Server {
         if input.size() > MAX_BODY + 256 {
             return;
         }
-        if seq != attached.proposed + 1 {
+        if !follows(seq, attached.proposed) {
             // A repeat: the consumer may have lost the acknowledgement. A gap: it resends from its first.
             if seq <= attached.proposed {
                 self.send(cx, parts, key, ServerBody::Ack);
@@ -370,7 +371,7 @@ impl Server {
         let entry = Entry::Session { key, seq, ack, input, now: cx.now, seed: cx.random() };
         // Refused when too much is uncommitted: the consumer sends it again.
         if parts.group.propose(wire::encode(&entry)).is_ok() {
-            attached.proposed = seq;
+            attached.proposed = attached.proposed.max(seq);
             attached.ack_proposed = attached.ack_proposed.max(ack);
         }
     }
@@ -388,7 +389,7 @@ impl Server {
             let result = CallResult::Trapped(reason.to_owned());
             return self.on_answer(cx, parts, &job, result);
         }
-        if parts.group.voters().len() == 1 {
+        if parts.group.voters().len() == 1 || seeded::has(SeededBug::StaleRead) {
             let index = parts.group.committed();
             self.ready_reads.push((index, job));
             return self.run_reads(cx, parts);

@@ -11,14 +11,13 @@
 //! | `room` | a room's name of 1 to 32 characters | JSON as of `state` |
 //! | `state` (read-only) | empty | `{"name", "room", "people": [names], "history": [the last lines of the room]}` |
 
-mod json;
 mod room;
 
 use std::collections::BTreeMap;
 
+use service_sdk::json::{self, Object};
 use service_sdk::{export_service, Cx, Error, Level, Service, SessionId};
 
-use json::Object;
 use room::Room;
 
 /// Where sessions start.

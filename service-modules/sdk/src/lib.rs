@@ -32,6 +32,7 @@
 #![warn(missing_docs)]
 
 mod cx;
+pub mod json;
 mod rooms;
 mod service;
 mod sys;

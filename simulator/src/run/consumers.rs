@@ -36,7 +36,9 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
             }
             return self.later(self.world.now() + gap, Todo::Open(consumer));
         }
-        if session.in_flight.len() < calls.in_flight {
+        if self.scenario.calls.ledger {
+            self.ask_ledger(consumer);
+        } else if session.in_flight.len() < calls.in_flight {
             session.sent += 1;
             let number = session.sent;
             session.in_flight.push_back(number);
@@ -49,7 +51,7 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
                 let body = number.to_le_bytes().to_vec();
                 let call = Command::Call { session, method: method.into(), body, deadline_ms: 0 };
                 self.report.calls += 1;
-                self.command(node, call, Waiting::Call { consumer, opened, number });
+                self.command(node, call, Waiting::Call { consumer, opened, number, entry: None });
             }
         }
         self.later(self.world.now() + gap, Todo::Call(consumer));

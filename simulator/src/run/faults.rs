@@ -103,6 +103,20 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
                 pairs.iter().for_each(|(from, to)| self.world.block(*from, *to));
                 self.later(until, Todo::Unblock(pairs));
             }
+            FaultKind::Split => {
+                let first = self.scenario.relays + self.scenario.volunteers;
+                let together: BTreeSet<NodeIndex> = others
+                    .iter()
+                    .copied()
+                    .filter(|node| *node >= first && self.rng.chance(0.5))
+                    .chain([victim])
+                    .collect();
+                let apart = others.iter().filter(|node| !together.contains(node));
+                let pairs: Vec<_> =
+                    apart.flat_map(|a| together.iter().flat_map(|b| [(*a, *b), (*b, *a)])).collect();
+                pairs.iter().for_each(|(from, to)| self.world.block(*from, *to));
+                self.later(until, Todo::Unblock(pairs));
+            }
             FaultKind::Cut => others.into_iter().for_each(|other| self.world.cut(victim, other)),
         }
     }

@@ -16,11 +16,10 @@ use crate::world::{Death, NodeIndex, Step, World};
 
 mod consumers;
 mod faults;
+mod ledger;
 mod log;
 mod reads;
 
-/// The most violations that a run collects before it ends.
-const MAX_VIOLATIONS: usize = 20;
 /// The most lines of a run's log.
 const MAX_LOG: usize = 20_000;
 /// A consumer that opens in vain tries again after this.
@@ -29,6 +28,8 @@ const REOPEN: Micros = 500_000;
 const HANDOVER_TIMEOUT: Micros = 20_000_000;
 /// From a page's last words until its connections close.
 const PAGE_GONE: Micros = 150_000;
+/// The journal is asked for so long before the end, and new calls end as long before that.
+const JOURNAL_BEFORE: Micros = 3_000_000;
 /// An open session must have had a reply in this last part of a run.
 const FRESH: Micros = 4_000_000;
 
@@ -39,9 +40,6 @@ pub fn run<P: Peer>(scenario: &Scenario, seed: u64, make: impl Fn(Config, Time) 
     let end = (scenario.seconds + scenario.quiet_seconds) * 1_000_000;
     while let Some(step) = run.world.step(end) {
         run.on_step(step);
-        if run.checker.violations.len() >= MAX_VIOLATIONS {
-            break;
-        }
     }
     run.finish()
 }
@@ -72,6 +70,7 @@ enum Todo {
     Open(usize),
     Call(usize),
     Read(usize),
+    Journal(usize),
     Handover(usize),
     GiveUp(usize, u64),
     Strike(PlannedFault, NodeIndex, usize),
@@ -92,8 +91,20 @@ enum Waiting {
     Volunteer,
     Publish(usize),
     Open(usize),
-    Call { consumer: usize, opened: u64, number: u64 },
-    Read { consumer: usize, at: Micros },
+    Read {
+        consumer: usize,
+        at: Micros,
+    },
+    /// `entry` is its place in the history.
+    Call {
+        consumer: usize,
+        opened: u64,
+        number: u64,
+        entry: Option<usize>,
+    },
+    Query {
+        entry: usize,
+    },
     Close,
     Handover(usize, u64),
 }
@@ -200,6 +211,10 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
         for service in (0..self.services.len()).filter(|_| churn.leader_death_every_ms > 0) {
             self.later(8_000_000 + churn.leader_death_every_ms * 1000, Todo::LeaderDeath(service));
         }
+        if self.scenario.calls.ledger {
+            let at = (self.scenario.seconds + self.scenario.quiet_seconds) * 1_000_000 - JOURNAL_BEFORE;
+            (0..self.consumers.len()).for_each(|consumer| self.later(at, Todo::Journal(consumer)));
+        }
         if churn.relay_dies_at > 0 {
             self.later(churn.relay_dies_at * 1_000_000, Todo::RelayDies);
         }
@@ -290,6 +305,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             Todo::Open(consumer) => self.open(consumer),
             Todo::Call(consumer) => self.call(consumer),
             Todo::Read(consumer) => self.read(consumer),
+            Todo::Journal(consumer) => self.ask_journal(consumer),
             Todo::Handover(service) => self.hand_over(service),
             Todo::GiveUp(service, number) => {
                 if self.services[service].moving.as_ref().is_some_and(|moving| moving.number == number) {
@@ -399,10 +415,14 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
                 self.later(now, Todo::Call(consumer));
             }
             (Waiting::Open(consumer), _) => self.later(now + REOPEN, Todo::Open(consumer)),
-            (Waiting::Call { consumer, opened, number }, result) => {
+            (Waiting::Call { consumer, opened, number, entry }, result) => {
+                if let Some(entry) = entry {
+                    self.record_answer(entry, result);
+                }
                 self.on_reply(step, consumer, opened, number, result);
             }
             (Waiting::Read { consumer, at }, result) => self.on_read(step, consumer, at, result),
+            (Waiting::Query { entry }, result) => self.record_answer(entry, result),
             (Waiting::Handover(service, number), result) => {
                 let outcome = &mut self.report.handovers;
                 match result {
@@ -470,6 +490,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
             }
         }
         self.report.most_led = leaders.into_values().max().unwrap_or(0);
+        self.check_history(&end);
         self.report.violations = self.checker.violations;
         self.report.events = self.world.events;
         self.report.frames = self.world.sent.0;

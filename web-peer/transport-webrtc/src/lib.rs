@@ -29,6 +29,9 @@ mod behaviour;
 mod config;
 mod datagrams;
 mod error;
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod handshake;
 mod prompt;
