@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use overlay::id::{BlobId, Hash, PackageId, PeerId, ServiceId, SessionId};
 use overlay::io::{Lane, Role};
 use overlay::manifest::{self, Manifest, StateKind};
-use overlay::registry::{Genesis, HostRecord, ServiceRecord, Succession, Validated};
+use overlay::registry::{Genesis, HostRecord, NickRecord, ServiceRecord, Succession, Validated};
 use overlay::time::Time;
 use overlay::transfer::BulkMessage;
 use overlay::wire::{
@@ -132,7 +132,17 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
         created: now,
         expires: now + overlay::registry::HOST_LIFETIME,
     };
-    [service.encode(&secret), host.encode(&secret)].into_iter().flatten().collect()
+    let nick = NickRecord {
+        nick: "Zoe".into(),
+        peer: me,
+        profile: "a line".into(),
+        addresses: Vec::new(),
+        sequence: now.0,
+        created: now,
+        expires: now + overlay::registry::NICK_LIFETIME,
+        withdrawn: false,
+    };
+    [service.encode(&secret), host.encode(&secret), nick.encode(&secret)].into_iter().flatten().collect()
 }
 
 /// A manifest as its author writes it, and as a peer sends it.

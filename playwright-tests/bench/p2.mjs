@@ -3,7 +3,7 @@
 import { loadavg } from "node:os";
 
 import { move, volunteer } from "../lib/moves.mjs";
-import { joinPage, publish } from "../lib/peer.mjs";
+import { SOON_MS, joinPage, publish } from "../lib/peer.mjs";
 import { BEEPING, enter, heard, hears } from "../lib/voice.mjs";
 import { inWorld } from "../lib/world.mjs";
 
@@ -31,7 +31,7 @@ async function talk(act) {
       people.push(page);
     }
     const others = (page) => NICKS.filter((_, n) => people[n] !== page);
-    const wait = (count) => Promise.all(people.map((page) => hears(page, others(page), count)));
+    const wait = (count) => Promise.all(people.map((page) => hears(page, others(page), count, SOON_MS + count * 100)));
     await wait(2 * BETWEEN);
     // What was hidden before everybody heard everybody belongs to the beginning.
     const hiddenOf = (pairs) => sum(pairs.map(({ sounded }) => sounded.lost + sounded.stalled));
