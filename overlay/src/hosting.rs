@@ -83,6 +83,10 @@ pub struct Hosted {
     pub saved: Saved,
     /// When the host record is to be signed anew.
     pub renew_at: Time,
+    /// The host record, until it goes into the DHT.
+    pub signed: Vec<u8>,
+    /// When it went there.
+    pub put_at: Time,
     /// The manifest's memory limit.
     pub memory_mib: u32,
     /// The manifest's storage limit.
@@ -156,6 +160,8 @@ impl Hosted {
             keeper: Keeper::default(),
             saved: Saved::default(),
             renew_at: cx.now,
+            signed: Vec::new(),
+            put_at: Time(0),
             memory_mib: 0,
             storage_mib: 0,
             take_over: None,

@@ -9,13 +9,15 @@ use crate::id::{PeerId, ServiceId};
 use crate::io::{DhtCommand, Event, Lane, Output, Path, Role};
 use crate::node::Node;
 use crate::registry::{self, HostRecord, Validated, HOST_LIFETIME};
-use crate::time::Millis;
+use crate::time::{Millis, Time};
 use crate::wire::{Control, Hello, MAX_PEERS};
 
 /// Tabs that a tab wants to be connected to; sessions and handovers add to them.
 const WANTED_TABS: usize = 12;
 /// A host signs its record anew this often: thrice in a lifetime.
 const RENEW_EVERY: Millis = Millis(HOST_LIFETIME.0 / 3);
+/// Services whose records go into the DHT in that time.
+const MAX_PUT: usize = 32;
 /// A tab with fewer tabs asks a relay for more this often.
 const LONELY: usize = 4;
 
@@ -193,23 +195,51 @@ impl Node {
         }
     }
 
-    /// Signs the host records that are due and spreads them.
+    /// Signs the host records that are due and spreads them. Those that will be due soon go along, so that a thousand of
+    /// them need few messages.
     pub(crate) fn renew_records(&mut self) {
         let now = self.cx.now;
-        let due: Vec<ServiceId> = self
-            .hosted
-            .iter()
-            .filter(|(_, hosted)| hosted.is_serving() && hosted.renew_at <= now && !hosted.record.is_empty())
-            .map(|(service, _)| *service)
-            .collect();
-        for service in due {
-            self.renew_record(service);
+        let serving =
+            || self.hosted.iter().filter(|(_, hosted)| hosted.is_serving() && !hosted.record.is_empty());
+        if !serving().any(|(_, hosted)| hosted.renew_at <= now) {
+            return;
+        }
+        let soon = now + Millis(RENEW_EVERY.0 / 4);
+        let due = serving().filter(|(_, hosted)| hosted.renew_at <= soon);
+        let due: Vec<(Time, ServiceId)> = due.map(|(service, hosted)| (hosted.put_at, *service)).collect();
+        let mut records: Vec<Vec<u8>> =
+            due.iter().filter_map(|(_, service)| self.renew_record(*service)).flatten().collect();
+        self.put_records(due);
+        while !records.is_empty() {
+            let rest = records.split_off(records.len().min(crate::wire::MAX_RECORDS));
+            self.directory.push_to_relays(&mut self.cx, &mut self.net, records, None);
+            records = rest;
         }
     }
 
-    fn renew_record(&mut self, service: ServiceId) {
+    /// Into the DHT go the records of so many services, those first that waited longest. Whoever serves more is found by
+    /// indexes, and by turns in the DHT.
+    fn put_records(&mut self, mut due: Vec<(Time, ServiceId)>) {
         let now = self.cx.now;
-        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        due.sort_unstable();
+        let fresh =
+            |hosted: &&crate::hosting::Hosted| now.since(hosted.put_at) < RENEW_EVERY && hosted.put_at.0 > 0;
+        let spent = self.hosted.values().filter(fresh).count();
+        for (_, service) in due.into_iter().take(MAX_PUT.saturating_sub(spent)) {
+            let Some(hosted) = self.hosted.get_mut(&service) else { continue };
+            hosted.put_at = now;
+            let name = hosted.name.split('@').next().unwrap_or_default().to_owned();
+            let (service_record, record) = (hosted.record.clone(), std::mem::take(&mut hosted.signed));
+            self.put(registry::host_key(service), &record);
+            self.put(registry::service_key(service), &service_record);
+            self.cx.put(Output::Dht(DhtCommand::Provide { key: registry::name_key(&name) }));
+        }
+    }
+
+    /// Signs a host record: the service's record and it.
+    fn renew_record(&mut self, service: ServiceId) -> Option<[Vec<u8>; 2]> {
+        let now = self.cx.now;
+        let hosted = self.hosted.get_mut(&service)?;
         hosted.renew_at = now + RENEW_EVERY;
         let record = HostRecord {
             service,
@@ -229,16 +259,12 @@ impl Node {
             created: now,
             expires: now + HOST_LIFETIME,
         };
-        let (record, service_record) = (record.encode(&self.secret), hosted.record.clone());
-        let Ok(record) = record else { return };
-        let name = hosted.name.split('@').next().unwrap_or_default().to_owned();
+        let record = record.encode(&self.secret).ok()?;
+        let service_record = hosted.record.clone();
+        hosted.signed.clone_from(&record);
         self.directory.learn(&self.cx, &mut self.net, &service_record);
         self.directory.learn(&self.cx, &mut self.net, &record);
-        self.put(registry::host_key(service), &record);
-        self.put(registry::service_key(service), &service_record);
-        self.cx.put(Output::Dht(DhtCommand::Provide { key: registry::name_key(&name) }));
-        let records = vec![service_record, record];
-        self.directory.push_to_relays(&mut self.cx, &mut self.net, records, None);
+        Some([service_record, record])
     }
 
     fn put(&mut self, key: crate::id::Hash, value: &[u8]) {

@@ -93,6 +93,19 @@ fn a_host_sheds_what_will_be_too_much() {
     }
 }
 
+/// Row 39: what is read often gets copies, and they answer; what is read seldom does not.
+#[test]
+fn a_popular_service_is_replicated_by_itself() {
+    for report in sweep("popular", 0..3) {
+        assert!(report.reads > 3_000 && report.reads_elsewhere * 2 > report.reads, "{report:?}");
+    }
+    let mut seldom = load("popular");
+    seldom.calls.reads_per_second = 2;
+    let report = run(&seldom, 0, Node::new);
+    assert!(report.violations.is_empty() && report.reads > 300, "{report:?}");
+    assert_eq!(report.reads_elsewhere, 0);
+}
+
 #[test]
 fn a_replicated_service_moves_while_tabs_come_and_go() {
     for report in sweep("replicated-moves", 0..6) {

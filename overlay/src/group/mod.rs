@@ -202,7 +202,11 @@ impl Group {
     /// Lets a peer's message in, if [`guard`] finds nothing wrong with it.
     pub fn handle_message(&mut self, from: PeerId, bytes: &[u8]) -> Result<(), GuardError> {
         let message = guard::admit(self, from, bytes)?;
-        self.wake();
+        // Answers to the last messages before a rest are no reason to end it.
+        let kind = MessageType::from_i32(message.msg_type);
+        if !matches!(kind, Some(MessageType::MsgHeartbeatResponse | MessageType::MsgAppendResponse)) {
+            self.wake();
+        }
         if message.from == self.raft.raft.leader_id {
             self.hasten_at = None;
         }

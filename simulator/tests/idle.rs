@@ -1,0 +1,70 @@
+//! P15: what services cost that nobody uses; as many as a tab takes (60 packages).
+
+use overlay::id::RequestId;
+use overlay::io::{Command, Config, Input, Output, Role, VolunteerPolicy};
+use overlay::Node;
+use simulator::link::LinkModel;
+use simulator::world::World;
+
+const RELAY: usize = 0;
+const HOST: usize = 1;
+const TABS: usize = 4;
+
+/// A relay, a tab that publishes `single` services and `replicated` ones, and volunteers that take replicas.
+fn world(single: usize, replicated: usize) -> World<Node> {
+    let mut world = World::new(1, LinkModel::default());
+    for node in 0..=TABS {
+        let role = if node == RELAY { Role::Relay } else { Role::Tab };
+        let (secret_key, seed) = ([node as u8 + 1; 32], [node as u8 + 9; 32]);
+        world.add(
+            Node::new(Config { secret_key, role, name: String::new(), seed }, world.time()),
+            node == RELAY,
+        );
+    }
+    for node in HOST..=TABS {
+        let policy = VolunteerPolicy { cpu: 100, memory_mib: 4096, storage_mib: 0, services: Vec::new() };
+        world.tell(node, Input::Command(RequestId(0), Command::Volunteer(Some(policy))));
+    }
+    while world.step(2_000_000).is_some() {}
+    for n in 0..single + replicated {
+        let state = if n < single { "single" } else { "replicated-3" };
+        let manifest = format!(
+            r#"{{"name":"idle-{n}","version":"1.0.0","engine":"wasm","state":"{state}","interface":{{"add":{{}}}},
+            "requires":{{"memoryMiB":1}},"qos":{{"standby":0}}}}"#
+        );
+        let (manifest, module) = (manifest.into_bytes(), format!("toy:counter:{n}").into_bytes());
+        world.tell(
+            HOST,
+            Input::Command(RequestId(n as u64 + 1), Command::Publish { manifest, module, ui: Vec::new() }),
+        );
+        let until = world.now() + 50_000;
+        while world.step(until).is_some() {}
+    }
+    world
+}
+
+/// Frames and requests to the DHT that the host sends in a second, over `seconds`.
+fn messages_per_second(world: &mut World<Node>, seconds: u64) -> f64 {
+    let end = world.now() + seconds * 1_000_000;
+    let mut messages = 0;
+    while let Some(step) = world.step(end) {
+        let sent = |output: &&Output| matches!(output, Output::Send { .. } | Output::Dht(_));
+        if step.node == Some(HOST) {
+            messages += step.outputs.iter().filter(sent).count();
+        }
+    }
+    messages as f64 / seconds as f64
+}
+
+#[test]
+fn services_that_nobody_uses_send_few_messages() {
+    let mut world = world(36, 24);
+    messages_per_second(&mut world, 90);
+    let host = world.peer(HOST).expect("it runs");
+    assert_eq!(host.serving().count(), 60);
+    let resting = host.groups().filter(|(_, group)| group.is_resting()).count();
+    assert_eq!(resting, 24, "groups of three rest");
+    let rate = messages_per_second(&mut world, 120);
+    assert!(rate <= 20.0, "{rate} messages a second");
+    println!("{rate:.1} messages a second");
+}
