@@ -50,7 +50,7 @@ async function one(name, count) {
   const differs = rounds.filter(({ same, other }) => same === false || other === false).length;
   const figures = Object.assign({}, ...["gap", "back", "pause", "deposed", "converged", "regained", "dropped", "told"].map((figure) => quantiles(rounds, figure)));
   const row = {
-    bar, fault: name, unit: "ms", rounds: rounds.length, ...countsOf(history), sessions_lost: history.closed.length, good: verdict.good && differs === 0,
+    bar, fault: name, unit: "ms", rounds: rounds.length, ...countsOf(history), sessions_lost: history.closed.length, reasons: [...new Set(history.closed)], good: verdict.good && differs === 0,
     verdict: verdict.text, ...figures, ...more, seconds: Math.round((Date.now() - begin) / 1000), each: rounds,
   };
   writeFileSync(`${folder}/${name}.json`, `${JSON.stringify({ ...row, title }, null, 1)}\n`);

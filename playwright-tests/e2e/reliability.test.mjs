@@ -13,6 +13,8 @@ import { inWorld } from "../lib/world.mjs";
 const folder = process.env.TABFARM_FAULTS ?? fileURLToPath(new URL("../../target/faults/test/", import.meta.url));
 /** Calls per second of the client that only adds: few, as CI has few cores. */
 const HZ = 50;
+/** A run takes half a minute on two cores that have nothing else to do. */
+const LIMIT_MS = 300_000;
 
 /** Every call was answered, no session ended, and the history can be. */
 function assertNothingLost(name, { history }) {
@@ -24,7 +26,7 @@ function assertNothingLost(name, { history }) {
   return text;
 }
 
-const under = (name, run) => inWorld(async (world) => assertNothingLost(name, await run(world)));
+const under = (name, run) => inWorld(async (world) => assertNothingLost(name, await run(world)), LIMIT_MS);
 
 test("two leaders' renderers are killed", () => under("kill", (world) => faults.kill(world, { count: 2, hz: HZ })));
 
@@ -36,7 +38,7 @@ test("the leader's tab is reloaded: it is who it was", () =>
     assertNothingLost("reload", result);
     const [{ same, other }] = result.rounds;
     assert.deepEqual({ same, other }, { same: true, other: true });
-  }));
+  }, LIMIT_MS));
 
 test("the leader computes 20 times slower", () => under("throttle", (world) => faults.throttle(world, { hz: HZ, lastsMs: 4000 })));
 
@@ -48,7 +50,7 @@ test("one of two relays is killed and comes back", () =>
     assertNothingLost("relay", result);
     const [{ dropped, served }] = result.rounds;
     assert.deepEqual({ dropped, served }, { dropped: 0, served: true });
-  }));
+  }, LIMIT_MS));
 
 for (const [name, oneWay] of [["the leader and a client are cut off from the rest", false], ["nothing that the leader sends arrives", true]]) {
   test(`${name}; then the cut heals`, { skip: noPartitions }, () =>
@@ -58,7 +60,7 @@ for (const [name, oneWay] of [["the leader and a client are cut off from the res
       const [{ moved, told }] = result.rounds;
       assert.ok(moved, "the others made a new leader");
       if (!oneWay) assert.equal(told, 0, "the old leader answered nobody");
-    }));
+    }, LIMIT_MS));
 }
 
 test("of six tabs one dies every four seconds", () => under("churn", (world) => faults.churn(world, { tabs: 6, hz: HZ, everyMs: 4000, lastsMs: 16_000 })));

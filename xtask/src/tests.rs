@@ -56,7 +56,8 @@ fn tabs(files: &[&str], relay_is_built: bool) -> Result<Tally> {
         relay::build(web::Kind::Quick)?;
     }
     let judge = root().join("target").join("debug").join("simulator");
-    if !(relay_is_built && judge.is_file()) && !succeeds(cargo().args(["build", "-p", "simulator"]))? {
+    let is_built = relay_is_built && judge.is_file();
+    if !is_built && !succeeds(cargo().args(["build", "-p", "simulator"]))? {
         bail!("the simulator, which judges what clients heard, does not build");
     }
     let chromium = setup::find_chromium().context("no Chromium")?;
