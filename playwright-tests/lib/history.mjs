@@ -104,6 +104,7 @@ function inPage() {
   const words = { write: ["key", "value"], cas: ["key", "from", "to"], enqueue: ["key", "value"], add: [], read: ["key"], dequeue: ["key"] };
 
   window.ledgerClient = async (service, { name, index, hz, mix = false }) => {
+    ledger.service = service;
     const client = { name, index, sessions: 0, number: 0, ids: 0, open: new Set(), authorities: [], closed: [], stopped: false };
     ledger.clients.push(client);
     const connect = async () => {
@@ -170,7 +171,8 @@ function inPage() {
   };
 
   window.askJournal = async () => {
-    const { session } = ledger.clients.find((client) => client.session);
+    // Its own session may have ended.
+    const session = ledger.clients.find((client) => client.session)?.session ?? (await peer.open(ledger.service));
     const journal = { client: "journal.1", number: 1, op: "journal", invoke: now(), outcome: "ok", result: [] };
     for (let page = null; page === null || page.length > 0; ) {
       page = JSON.parse(new TextDecoder().decode(await session.call("journal", text(`${journal.result.length}`))));
