@@ -1,4 +1,4 @@
-// Benchmarks in real tabs: `node bench.mjs [NAME]`. JSON lines go to stdout, a table to stderr. Environment as for run.mjs.
+// Benchmarks in real tabs: `node bench.mjs [NAME [OPTION…]]`. JSON lines go to stdout, a table to stderr. Environment as for run.mjs.
 
 import { spawnSync } from "node:child_process";
 import { cpus, totalmem } from "node:os";
@@ -18,7 +18,7 @@ const program = (path, env) => async () => {
   if (status !== 0) throw new Error(`${path} ended with ${status}`);
   return stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
 };
-const module = (path) => async (others) => (await import(path)).bench(others);
+const module = (path) => async (others, options) => (await import(path)).bench(others, options);
 
 /** In this order: later ones use figures of earlier ones. */
 const BENCHES = {
@@ -34,6 +34,8 @@ const BENCHES = {
   p2: module("./bench/p2.mjs"),
   nick: module("./bench/nick.mjs"),
 };
+/** Longer ones, only when they are named. */
+const LONG = { faults: module("./bench/faults.mjs") };
 
 /** A row in one line for people: everything but lists and tables. */
 function line({ bar, bench, ...row }) {
@@ -41,10 +43,10 @@ function line({ bar, bench, ...row }) {
   return `${bar ?? bench}\t${shown.map(([name, value]) => `${name} ${value}`).join(", ")}`;
 }
 
-async function main(name = "") {
+async function main(name = "", ...options) {
   const wanted = name.toLowerCase();
-  const chosen = wanted in BENCHES ? [wanted] : Object.keys(BENCHES).filter((each) => each.startsWith(wanted));
-  if (chosen.length === 0) throw new Error(`no benchmark is called ${name}: ${Object.keys(BENCHES).join(", ")}`);
+  const chosen = wanted in LONG ? [wanted] : wanted in BENCHES ? [wanted] : Object.keys(BENCHES).filter((each) => each.startsWith(wanted));
+  if (chosen.length === 0) throw new Error(`no benchmark is called ${name}: ${Object.keys({ ...BENCHES, ...LONG }).join(", ")}`);
   const machine = `${cpus().length} × ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
   console.log(JSON.stringify({ machine, date: new Date().toISOString().slice(0, 10) }));
   console.error(machine);
@@ -52,7 +54,7 @@ async function main(name = "") {
   let failed = 0;
   for (const each of chosen) {
     try {
-      const own = await BENCHES[each](rows);
+      const own = await { ...BENCHES, ...LONG }[each](rows, options);
       rows.push(...own);
       for (const row of own) {
         console.log(JSON.stringify(row));
@@ -68,7 +70,7 @@ async function main(name = "") {
 
 const { command, env, where } = inNamespace([process.execPath, fileURLToPath(import.meta.url), ...process.argv.slice(2)]);
 if (process.env.TABFARM_NETNS) {
-  await main(process.argv[2]);
+  await main(...process.argv.slice(2));
 } else {
   console.error(`benchmarks ${where}`);
   const { status } = spawnSync(command[0], command.slice(1), { stdio: "inherit", env: { ...process.env, ...env } });

@@ -1,7 +1,7 @@
 //! Hostile bytes for every decoder and for what is behind it.
 //!
 //! A [`Target`] takes any bytes and panics when something breaks a promise. `cargo xtask fuzz [TARGET]` runs targets for
-//! long with libFuzzer, which looks for bytes that reach new code; `cargo test -p fuzz` runs each over its seeds, over what
+//! long over mutations of their seeds; `cargo test -p fuzz` runs each over its seeds, over what
 //! is kept in `corpus/TARGET/`, and over mutations of both. Bytes that broke something are put into the corpus.
 //!
 //! | module | targets |

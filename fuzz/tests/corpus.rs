@@ -7,7 +7,7 @@ use std::path::Path;
 use fuzz::mutate::{mutated, Numbers};
 use fuzz::Target;
 
-/// Mutations of each seed. `cargo xtask fuzz` runs for longer, and knows where it has been.
+/// Mutations of each seed. `cargo xtask fuzz` runs for longer.
 const MUTATIONS: usize = 150;
 
 fn corpus(target: &Target) -> Vec<Vec<u8>> {

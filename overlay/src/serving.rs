@@ -287,6 +287,10 @@ impl Node {
         }
         self.forget_checkpoint(&hosted);
         if let Some((to, authority)) = to {
+            // The release may come before this node hears who leads: what waited for that goes on now.
+            for (consumer, frame) in hosted.server.take_held() {
+                pass_on(&mut self.cx, &mut self.net, to, consumer, &frame);
+            }
             let (until, late_until) = (self.cx.now + FORWARD_FOR, self.cx.now + LATE_FOR);
             self.moved.insert(service, Moved { to, authority, until, late_until });
         }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import { chromium } from "playwright-core";
 
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** The media flag makes Chromium offer its loopback interface to WebRTC; without it two tabs find no candidates. */
 const args = [
@@ -23,8 +23,8 @@ const args = [
 const options = { executablePath, args, headless: true, chromiumSandbox: false };
 
 /** A browser process of its own. `kill` ends it as a crash would, `close` politely. */
-export async function launch({ args: more = [] } = {}) {
-  const server = await chromium.launchServer({ ...options, args: [...args, ...more] });
+export async function launch({ args: more = [], executable = executablePath } = {}) {
+  const server = await chromium.launchServer({ ...options, executablePath: executable, args: [...args, ...more] });
   const browser = await chromium.connect(server.wsEndpoint());
   return {
     browser,

@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { joinPage, soon } from "./peer.mjs";
 
 /** What a volunteer of the tests takes on: anything. */
-const ANYTHING = { cpu: 50, memoryMiB: 256, storageMiB: 256, services: "any" };
+export const ANYTHING = { cpu: 50, memoryMiB: 256, storageMiB: 256, services: "any" };
 
 /** A tab that volunteers, in a browser of the caller's choice. */
-export async function volunteer(world, browser, relay, name) {
-  const page = await joinPage(await world.page(browser, name), relay, { name });
+export async function volunteer(world, browser, relay, name, options = {}) {
+  const page = await joinPage(await world.page(browser, name), relay, { name, ...options });
   await page.evaluate((policy) => peer.volunteer(policy), ANYTHING);
   return page;
 }

@@ -51,6 +51,8 @@ export async function startRelay({ http = "127.0.0.1:0", args = [] } = {}) {
     url: info.http,
     info,
     pid: child.pid,
+    /** Starts it again at the same place. It keeps who it is if its `args` name a data folder. */
+    again: () => startRelay({ http: new URL(info.http).host, args: [...args, "--listen", info.addresses[0].replace(/\/p2p\/.*/, "")] }),
     log: () => lines.join("\n"),
     /** Asks it to stop; its exit code, `null` when it had to be killed. */
     stop: () => end("SIGTERM", STOP_MS),

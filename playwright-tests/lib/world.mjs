@@ -43,6 +43,11 @@ export class World {
     return relay;
   }
 
+  /** All relays that were started. */
+  relays() {
+    return this.#relays;
+  }
+
   /** A browser process. */
   async browser(options) {
     const browser = await launch(options);

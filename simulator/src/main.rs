@@ -65,18 +65,24 @@ fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
     }
     let name = name.context(USAGE)?;
     let scenario = load(&name)?;
+    let stem = Path::new(&name).file_stem().unwrap_or_default();
+    let folder = out.unwrap_or_else(|| Path::new("target").join("simulator").join(stem));
     // The wall clock is for the table only; the runs know virtual time.
     #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
     let started = std::time::Instant::now();
     let mut runs = Vec::new();
     for seed in first..first.saturating_add(count) {
-        let report = run(&scenario, seed, Node::new);
+        let mut report = run(&scenario, seed, Node::new);
         if log {
             report.log.iter().for_each(|line| println!("{line}"));
         }
         if !report.violations.is_empty() {
             print_failure(&name, &report);
         }
+        if report.verdict.is_some() && (count == 1 || !report.violations.is_empty()) {
+            write_history(&folder, &report)?;
+        }
+        report.history = History::default();
         runs.push(report);
     }
     drop(planted);
@@ -84,13 +90,7 @@ fn simulate(arguments: Vec<String>) -> anyhow::Result<bool> {
     if let [one] = &runs[..] {
         println!("  {:<32} {:016x}", "trace", one.trace);
     }
-    let stem = Path::new(&name).file_stem().unwrap_or_default();
-    let folder = out.unwrap_or_else(|| Path::new("target").join("simulator").join(stem));
     write_json(&folder, &runs)?;
-    for run in runs.iter().filter(|run| run.verdict.is_some()) {
-        let path = folder.join(format!("history-{}.jsonl", run.seed));
-        fs::write(&path, run.history.to_lines()?).with_context(|| format!("cannot write {path:?}"))?;
-    }
     plots::write_all(&folder, &scenario.name, &runs)?;
     println!("  {:<32} {}", "reports and plots", folder.display());
     Ok(runs.iter().all(|run| run.violations.is_empty()))
@@ -132,6 +132,13 @@ fn print_failure(name: &str, report: &RunReport) {
     if let Some(verdict) = &report.verdict {
         println!("  {verdict}");
     }
+}
+
+/// What consumers asked and heard, for `check` and for people: of a run alone, or of one that failed.
+fn write_history(folder: &Path, run: &RunReport) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {folder:?}"))?;
+    let path = folder.join(format!("history-{}.jsonl", run.seed));
+    fs::write(&path, run.history.to_lines()?).with_context(|| format!("cannot write {path:?}"))
 }
 
 fn write_json(folder: &Path, runs: &[RunReport]) -> anyhow::Result<()> {

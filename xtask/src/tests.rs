@@ -46,14 +46,19 @@ pub fn run(args: &[&str]) -> Result<ExitCode> {
     Ok(if total.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Real tabs. `relay_is_built`: the tests of the workspace have just built the relay; building it on its own would
-/// compile half of its dependencies again, with other features.
+/// Real tabs. `relay_is_built`: the tests of the workspace have just built the relay and the simulator; building them on their own
+/// would compile half of their dependencies again, with other features.
 fn tabs(files: &[&str], relay_is_built: bool) -> Result<Tally> {
     setup::everything()?;
     let tree = web::build_for_tests(web::Kind::Quick)?;
     let relay = relay::path(web::Kind::Quick);
     if !relay_is_built || !relay.is_file() {
         relay::build(web::Kind::Quick)?;
+    }
+    let judge = root().join("target").join("debug").join("simulator");
+    let is_built = relay_is_built && judge.is_file();
+    if !is_built && !succeeds(cargo().args(["build", "-p", "simulator"]))? {
+        bail!("the simulator, which judges what clients heard, does not build");
     }
     let chromium = setup::find_chromium().context("no Chromium")?;
     let report = root().join("target").join("tabs.tap");

@@ -46,7 +46,7 @@ const STATIC: [(&str, &str); 4] = [
 const BUNDLES: [(&str, &[&str], &str); 1] = [("www/ide", &["service-modules/assemblyscript"], "app")];
 
 /// Example services; each has a crate `service-NAME` in `service-modules/NAME`.
-const SERVICES: [&str; 5] = ["counter", "chat", "voice", "kv", "echo"];
+const SERVICES: [&str; 6] = ["counter", "chat", "voice", "kv", "echo", "ledger"];
 
 /// Flags of wasm-opt. Never all features: Chromium refuses what comes out. Functions in the order of their names lie beside
 /// their like, which makes the compressed file 1 % smaller.

@@ -401,9 +401,6 @@ impl Hosted {
         if self.group.is_joint() || !joined {
             return;
         }
-        if source.purpose == Purpose::Standby {
-            self.seeded.insert(source.target_raft, (source.bytes, source.state_bytes));
-        }
         if source.purpose != Purpose::Handover {
             let image = self.source.take().and_then(|source| source.image);
             image.into_iter().for_each(|image| packages.remove_image(image));
@@ -578,6 +575,7 @@ impl Hosted {
     pub(super) fn join(&mut self, cx: &mut Cx) {
         let Some(source) = &self.source else { return };
         if source.purpose == Purpose::Standby {
+            self.seeded.insert(source.target_raft, (source.bytes, source.state_bytes));
             self.group.add_learner(source.target_raft, source.target);
             return;
         }

@@ -36,6 +36,8 @@ struct Span<'a> {
     end: Micros,
     /// The known operation of its session that comes before it; for one of unknown outcome, the known one that comes after.
     neighbour: Option<usize>,
+    /// Its place in the journal.
+    rank: usize,
 }
 
 /// How far an order has come: all known operations before `base` are taken, and some behind it.
@@ -66,8 +68,9 @@ enum Candidate {
     Guess(usize),
 }
 
-/// Checks the operations of one object.
-pub fn check(operations: &[&Operation], clock_error: Micros) -> Verdict {
+/// Checks the operations of one object. Orders are tried in that of the `journal` first, where there is one: it may be wrong, and is
+/// right nearly always.
+pub fn check(operations: &[&Operation], clock_error: Micros, journal: &BTreeMap<u64, usize>) -> Verdict {
     let Some(first) = operations.first() else { return Verdict::Linearizable };
     let span = |operation: &&'_ Operation| -> (Micros, Micros) {
         let end = operation.returned.filter(|_| operation.outcome == Outcome::Ok);
@@ -75,7 +78,7 @@ pub fn check(operations: &[&Operation], clock_error: Micros) -> Verdict {
     };
     let spans = operations.iter().filter(|operation| operation.outcome != Outcome::Fail).map(|operation| {
         let (begin, end) = span(operation);
-        Span { operation, begin, end, neighbour: None }
+        Span { operation, begin, end, neighbour: None, rank: usize::MAX }
     });
     let (mut known, mut unknown): (Vec<Span<'_>>, Vec<Span<'_>>) =
         spans.partition(|span| span.operation.outcome == Outcome::Ok);
@@ -84,6 +87,9 @@ pub fn check(operations: &[&Operation], clock_error: Micros) -> Verdict {
     unknown.retain(|span| !span.operation.call.only_looks());
     unknown.sort_by_key(|span| span.begin);
     order_sessions(&mut known, &mut unknown);
+    let rank =
+        |span: &Span<'_>| span.operation.id.and_then(|id| journal.get(&id)).copied().unwrap_or(usize::MAX);
+    known.iter_mut().chain(&mut unknown).for_each(|span| span.rank = rank(span));
     Search { known, unknown }.run(first.call.initial())
 }
 
@@ -171,7 +177,7 @@ impl Search<'_> {
 
     /// The best one last; guesses are tried when nothing known fits.
     fn candidates(&self, progress: &Progress, state: &State) -> Vec<Candidate> {
-        let (mut known, horizon) = self.pending(progress);
+        let (known, horizon) = self.pending(progress);
         // What changes nothing does no harm at once, and waiting does it no good.
         let sure = |index: &&usize| {
             let Operation { call, result, .. } = self.known[**index].operation;
@@ -180,7 +186,6 @@ impl Search<'_> {
         if let Some(index) = known.iter().filter(sure).min_by_key(|index| self.known[**index].end) {
             return vec![Candidate::Known(*index)];
         }
-        known.sort_by_key(|index| std::cmp::Reverse(self.known[*index].end));
         let mut guesses: Vec<usize> = Vec::new();
         for (index, span) in self.unknown.iter().enumerate().take_while(|(_, span)| span.begin <= horizon) {
             let call = &span.operation.call;
@@ -194,7 +199,14 @@ impl Search<'_> {
             }
         }
         let guesses = guesses.into_iter().map(Candidate::Guess);
-        guesses.chain(known.into_iter().map(Candidate::Known)).collect()
+        let mut all: Vec<Candidate> = known.into_iter().map(Candidate::Known).chain(guesses).collect();
+        all.sort_by_key(|candidate| {
+            std::cmp::Reverse(match candidate {
+                Candidate::Known(index) => (self.known[*index].rank, self.known[*index].end),
+                Candidate::Guess(index) => (self.unknown[*index].rank, Micros::MAX),
+            })
+        });
+        all
     }
 
     fn take(&self, progress: &Progress, state: &State, candidate: Candidate) -> Option<(Progress, State)> {

@@ -220,6 +220,9 @@ pub fn check(history: &History) -> Verdict {
         }
     }
     verdict.objects = objects.len();
+    let journal = once::journal(&history.operations).unwrap_or_default();
+    let journal: BTreeMap<u64, usize> =
+        journal.into_iter().enumerate().map(|(place, id)| (id, place)).collect();
     for (object, operations) in objects {
         let clock_error = history.header.clock_error_us;
         if matches!(operations[0].call.initial(), model::State::Queue(_)) {
@@ -227,7 +230,7 @@ pub fn check(history: &History) -> Verdict {
             verdict.violations.extend(wrong.into_iter().map(|why| format!("{object}: {why}")));
             continue;
         }
-        match linear::check(&operations, clock_error) {
+        match linear::check(&operations, clock_error, &journal) {
             linear::Verdict::Linearizable => {}
             linear::Verdict::Not(why) => verdict.violations.push(format!("{object}: {why}")),
             linear::Verdict::TooHard(states) => {

@@ -18,10 +18,7 @@ pub struct Executions {
 pub fn check(operations: &[Operation]) -> Executions {
     let mut found = Executions::default();
     found.violations.extend(order_of_answers(operations));
-    let journals = operations.iter().filter(|op| op.call == Call::Journal && op.outcome == Outcome::Ok);
-    let Some(journal) = journals.max_by_key(|op| op.invoke) else { return found };
-    let ids: Vec<u64> =
-        journal.result.as_array().into_iter().flatten().filter_map(|id| id.as_u64()).collect();
+    let (Some(ids), Some(asked)) = (journal(operations), last_journal(operations)) else { return found };
     let calls: BTreeMap<u64, &Operation> = operations.iter().filter_map(|op| Some((op.id?, op))).collect();
     found.compared = Some(calls.len());
     let mut executed = BTreeSet::new();
@@ -43,13 +40,24 @@ pub fn check(operations: &[Operation]) -> Executions {
             found.violations.push(format!("{} was executed after call {before} of its session", name(op)));
         }
     }
-    let answered = |op: &&&Operation| op.outcome == Outcome::Ok && op.returned < Some(journal.invoke);
+    let answered = |op: &&&Operation| op.outcome == Outcome::Ok && op.returned < Some(asked.invoke);
     for (id, op) in calls.iter().filter(|(_, op)| answered(op)) {
         if !executed.contains(id) {
             found.violations.push(format!("{} was acknowledged, but is lost", name(op)));
         }
     }
     found
+}
+
+/// The ids of the calls that were executed, in their order, as the service says itself.
+pub fn journal(operations: &[Operation]) -> Option<Vec<u64>> {
+    let ids = last_journal(operations)?.result.as_array()?;
+    Some(ids.iter().filter_map(|id| id.as_u64()).collect())
+}
+
+fn last_journal(operations: &[Operation]) -> Option<&Operation> {
+    let journals = operations.iter().filter(|op| op.call == Call::Journal && op.outcome == Outcome::Ok);
+    journals.max_by_key(|op| op.invoke)
 }
 
 /// Answers to a session's calls come in the order of the calls.
