@@ -101,8 +101,10 @@ impl Relays {
             if relay.due().is_none_or(|due| due > now) {
                 continue;
             }
-            if let State::Trying(Some(listener), _) = relay.state {
-                swarm.remove_listener(listener);
+            if matches!(relay.state, State::Trying(Some(_), _)) {
+                // The listener ends with the connection or dial that it waits for. Removed before that, it would leave a
+                // reservation under way that libp2p-relay 0.22 has forgotten, and panics at when it is accepted.
+                let _ = swarm.disconnect_peer_id(relay.peer);
                 relay.failed(now);
                 continue;
             }
@@ -196,6 +198,11 @@ impl Relay {
         self.state = State::Waiting(now + Millis(pause));
     }
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+#[allow(clippy::unwrap_used)]
+#[path = "relays_tests.rs"]
+mod late;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
