@@ -54,7 +54,7 @@ export const kill = (world, options) =>
   });
 
 /** F2: the leader's tab is closed by its user; its handlers of `pagehide` run. */
-export const close = (world, options) => loseLeaders(world, { ...options, lose: (page) => page.close({ runBeforeUnload: false }) });
+export const close = (world, options) => loseLeaders(world, { ...options, lose: (page) => page.close({ runBeforeUnload: true }) });
 
 /** F3: the leader's whole browser is stopped for `frozenMs`, then goes on. */
 export async function freeze(world, { count, hz, frozenMs }) {
