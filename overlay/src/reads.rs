@@ -18,8 +18,10 @@ use crate::session::server::{post, Parts};
 use crate::time::{Millis, Time};
 use crate::wire::{CallResult, ClientBody, ClientFrame, Control, Reading, ServerBody};
 
-/// Reads that wait here.
+/// Reads that wait here, those of one peer, and the bytes of all; further ones are for the server.
 const MAX_WAITING: usize = 256;
+const MAX_WAITING_OF_PEER: usize = 64;
+const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
 /// A question that was not answered for this long is asked again.
 const ASK_AGAIN: Millis = Millis(250);
 /// A read that waits longer is forgotten: its consumer has asked the server meanwhile.
@@ -62,6 +64,14 @@ impl Reads {
         }
     }
 
+    fn has_room(&self, from: PeerId, bytes: usize) -> bool {
+        let size = |waiting: &Waiting| waiting.job.method.len() + waiting.job.body.len();
+        let waiting = &self.waiting;
+        waiting.len() < MAX_WAITING
+            && waiting.iter().filter(|waiting| waiting.job.key.0 == from).count() < MAX_WAITING_OF_PEER
+            && waiting.iter().map(size).sum::<usize>() + bytes <= MAX_WAITING_BYTES
+    }
+
     /// Many read it.
     pub fn is_popular(&self, now: Time) -> bool {
         self.popular_until.is_some_and(|until| now < until)
@@ -76,7 +86,7 @@ impl Hosted {
         };
         let leader = self.group.leader().filter(|leader| leader.peer != cx.me);
         let ready = self.instance.as_ref().is_some_and(|instance| instance.is_ready());
-        if leader.is_none() || !ready || self.reads.waiting.len() >= MAX_WAITING {
+        if leader.is_none() || !ready || !self.reads.has_room(from, method.len() + body.len()) {
             return false;
         }
         let job = QueryJob::new((from, frame.session), *id, method.clone(), body.to_vec());
@@ -165,5 +175,38 @@ impl Node {
             hosted.on_index(&mut self.cx, &mut self.net, from, token, index);
             self.dirty.insert(service);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
+
+    fn waiting(peer: u8, bytes: usize) -> Waiting {
+        let job = QueryJob::new((PeerId([peer; 32]), SessionId(1)), 1, "m".into(), vec![0; bytes]);
+        Waiting { job, reading: Reading { max_age: Millis(0), seen: 0, done: 1 }, since: Time(1) }
+    }
+
+    #[test]
+    fn one_peer_does_not_take_all_places() {
+        let mut reads = Reads::default();
+        reads.waiting.extend((0..MAX_WAITING_OF_PEER).map(|_| waiting(1, 1)));
+        assert!(!reads.has_room(PeerId([1; 32]), 1));
+        assert!(reads.has_room(PeerId([2; 32]), 1));
+        reads.waiting.extend((0..16).map(|_| waiting(3, 256 * 1024)));
+        assert!(!reads.has_room(PeerId([2; 32]), 1), "too many bytes wait");
+    }
+
+    #[test]
+    fn a_service_is_popular_for_a_minute_after_its_last_busy_second() {
+        let mut reads = Reads::default();
+        (0..POPULAR - 1).for_each(|_| reads.note(Time(5_000)));
+        assert!(!reads.is_popular(Time(5_000)));
+        reads.note(Time(5_900));
+        assert!(reads.is_popular(Time(65_899)) && !reads.is_popular(Time(65_900)));
+        let mut slow = Reads::default();
+        (0..200).for_each(|n| slow.note(Time(10_000 + n * 50)));
+        assert!(!slow.is_popular(Time(20_000)), "twenty a second");
     }
 }
