@@ -7,10 +7,11 @@ use overlay::id::{BlobId, Hash, PackageId, PeerId, ServiceId, SessionId};
 use overlay::io::{Lane, Role};
 use overlay::manifest::{self, Manifest, StateKind};
 use overlay::registry::{Genesis, HostRecord, NickRecord, ServiceRecord, Succession, Validated};
-use overlay::time::Time;
+use overlay::time::{Millis, Time};
 use overlay::transfer::BulkMessage;
 use overlay::wire::{
-    self, ClientBody, ClientFrame, Control, GroupFrame, Hello, ServerBody, ServerFrame, SessionFrame,
+    self, ClientBody, ClientFrame, Control, GroupBody, GroupFrame, Hello, ServerBody, ServerFrame,
+    SessionFrame,
 };
 use serde_bytes::ByteBuf;
 
@@ -48,11 +49,13 @@ pub fn wire_seeds() -> Vec<Vec<u8>> {
         name: "a".into(),
         volunteer: true,
         witness: false,
+        capacity: 500,
+        busy: 20,
         hosting: vec!["counter@12D3".into()],
         addresses: vec!["/dns4/r/tcp/443/tls/ws".into()],
     };
     let members = BTreeMap::from([(5, wire::Member { peer: PeerId([1; 32]), witness: false })]);
-    let start = wire::LogStart { epoch: 1, index: 5, term: 2, members };
+    let start = wire::LogStart { epoch: 1, index: 5, term: 2, members, learners: vec![8] };
     let step = wire::Step::Seed {
         image: BlobId(Hash([1; 32])),
         image_bytes: 9,
@@ -61,16 +64,24 @@ pub fn wire_seeds() -> Vec<Vec<u8>> {
         succession: Succession::of(PeerId([1; 32])),
         replica: true,
     };
+    let take_over = wire::Step::TakeOver { index: 9, tail: vec![(9, ByteBuf::from([1, 0]))] };
+    let reading = Some(wire::Reading { max_age: Millis(400), seen: 7, done: 1 });
     let frames = [
         wire::encode(&Control::Hello(hello)),
         wire::encode(&Control::Peers(vec![PeerId([1; 32])])),
         wire::encode(&Control::Handover { service, id: 4, step }),
         wire::encode(&Control::NoPackage(PackageId(Hash([2; 32])))),
-        wire::encode(&client(ClientBody::Query { id: 1, method: "m".into(), body: ByteBuf::from([1]) })),
+        wire::encode(&client(ClientBody::Query {
+            id: 1,
+            method: "m".into(),
+            body: ByteBuf::from([1]),
+            reading,
+        })),
+        wire::encode(&Control::Handover { service, id: 5, step: take_over }),
         wire::encode(&client(ClientBody::Datagram { seq: 1, body: ByteBuf::from([1, 2]) })),
         wire::encode(&server(ServerBody::Prepare { next: PeerId([1; 32]) })),
         wire::encode(&server(ServerBody::Datagram { from: 1, seq: 2, body: ByteBuf::from([3]) })),
-        wire::encode(&GroupFrame { service, epoch: 1, message: ByteBuf::from([8, 1]) }),
+        wire::encode(&GroupFrame { service, epoch: 1, body: GroupBody::Raft(ByteBuf::from([8, 1])) }),
     ];
     frames.into_iter().map(|frame| frame[1..].to_vec()).collect()
 }
