@@ -175,7 +175,8 @@ impl Node {
     pub(crate) fn may_be_replaced(&self, from: PeerId, service: ServiceId, proven: bool) -> bool {
         self.hosted.get(&service).is_some_and(|hosted| {
             let asks = match hosted.group.leader() {
-                Some(leader) => leader.peer == from,
+                // Nobody counts on a copy without a vote: a host may make it anew.
+                Some(leader) => leader.peer == from || proven && hosted.is_spare(),
                 None => proven || hosted.group.has_state_voter(from),
             };
             !hosted.group.leads() && hosted.is_one_of_several() && asks

@@ -59,6 +59,12 @@ impl Hosted {
         self.instance.is_some() && self.group.learners().contains(&self.group.id())
     }
 
+    /// A copy without a vote that takes nothing over.
+    pub fn is_spare(&self) -> bool {
+        let hands_over = self.incoming.is_some_and(|incoming| !incoming.replica);
+        self.instance.is_some() && !self.group.is_voter() && !hands_over
+    }
+
     /// A standby that takes nothing over gives its place to what somebody needs.
     pub fn gives_way(&self) -> bool {
         self.is_standby() && self.incoming.is_none()

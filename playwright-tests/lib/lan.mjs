@@ -56,6 +56,8 @@ export class Lan {
     const [name, inside, address] = [`farm${number}h`, `farm${number}`, `10.77.0.${number + 1}`];
     const place = { pid: holder.pid, address, device: "eth0" };
     await this.#ownNamespace(holder.pid);
+    // One of an earlier world goes with its namespace, which takes its time.
+    spawnSync("ip", ["link", "del", name], { stdio: "ignore", env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` } });
     ip("link", "add", name, "type", "veth", "peer", "name", inside);
     ip("link", "set", name, "master", "farm0", "up");
     ip("link", "set", inside, "netns", `${holder.pid}`);

@@ -241,7 +241,10 @@ impl Hosted {
         if let (Some(raft_id), Some(source)) = (standby, &mut self.source) {
             // It has the state already, and no vote yet.
             source.target_raft = raft_id;
-            (source.bytes, source.state_bytes) = self.seeded.get(&raft_id).copied().unwrap_or_default();
+            // One that an earlier host made cost it about as much as this host.
+            let size = self.instance.as_ref().map_or(0, |instance| instance.image_bytes());
+            (source.bytes, source.state_bytes) =
+                self.seeded.get(&raft_id).copied().unwrap_or((source.bytes, size));
             source.seeded.insert(target);
             if purpose == Purpose::Handover {
                 self.say(cx, net, target, Step::AskWarm);

@@ -324,6 +324,11 @@ impl Instance {
         self.executed
     }
 
+    /// Bytes of the uncompressed state, as it was last saved.
+    pub fn image_bytes(&self) -> u64 {
+        self.image.as_ref().map_or(0, |image| image.module.len() as u64)
+    }
+
     /// Committed entries that wait.
     pub fn backlog(&self) -> usize {
         self.queue.len()
