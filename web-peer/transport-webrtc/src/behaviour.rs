@@ -25,7 +25,7 @@ use libp2p_swarm::{
 use self::peers::{Link, Peers};
 use crate::{
     address::{webrtc_over, Path},
-    datagrams::{Announced, Announcer, Datagrams},
+    datagrams::{Announcer, Datagrams, Identified},
     error::{is_superseded, is_unsupported},
     handler::{Handler, Open},
     signalling::{Inbox, OpenRequest, PathError, Reply},
@@ -329,7 +329,7 @@ impl NetworkBehaviour for Behaviour {
     fn on_connection_handler_event(&mut self, peer: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
         match event {
             Either::Left(never) => match never {},
-            Either::Right(Announced) => self.datagrams.announced(peer),
+            Either::Right(Identified { datagrams }) => self.datagrams.identified(peer, datagrams),
         }
     }
 

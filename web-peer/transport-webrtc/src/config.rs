@@ -54,7 +54,8 @@ pub struct Config {
     /// Longest candidate. Default: 2 KiB; browsers write about 250 bytes.
     pub max_candidate_len: usize,
     /// Most streams of one connection, closing ones included; beyond that inbound ones are closed at once and outbound
-    /// ones wait. Default: 512; Chromium allows 1,023 data channels.
+    /// ones wait. Default: 512; Chromium allows 1,023 data channels. Until the peer has said by identify what it speaks,
+    /// at most 100 are opened here.
     pub max_streams: usize,
     /// Bytes that a stream hands to the browser before it waits. Default: 4 MiB (64 KiB gives 22 MiB/s, 1 MiB 41, 4 MiB
     /// 50 on loopback).

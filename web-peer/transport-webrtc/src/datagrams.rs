@@ -20,14 +20,17 @@ use libp2p_swarm::StreamProtocol;
 
 pub(crate) use self::{
     gate::{Gate, Lossy},
-    handler::{Announced, Announcer},
+    handler::{Announcer, Identified},
 };
 
 /// By announcing it a peer says that it makes the channel too. Nobody opens a stream of it.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/tabfarm/webrtc-datagrams/1");
-/// Of the channel on both ends. Browsers give streams the lowest free ids, so that this one is free when the peer has been
-/// identified; from then on both leave it out. Associations of all browsers have it: the smallest have 256.
+/// Of the channel on both ends. Browsers give streams the lowest free ids of every second one, so that this one is free as
+/// long as an end opens at most [`UNIDENTIFIED_STREAMS`]; once it has made the channel its browser leaves the id out.
+/// Associations of all browsers have it: the smallest have 256.
 pub(crate) const CHANNEL_ID: u16 = 255;
+/// Most streams of a connection whose peer has not said yet what it speaks.
+pub(crate) const UNIDENTIFIED_STREAMS: usize = 100;
 /// The longest datagram: with its tag it is within the 16 KiB that every browser takes for one message.
 pub const MAX_LEN: usize = 16 * 1024 - 1;
 /// Received datagrams that wait to be taken; further ones are lost.
@@ -52,6 +55,8 @@ struct State {
 pub(crate) trait Link: Send {
     /// Makes the channel, if it is not made: the peer does so too.
     fn open(&self, peer: PeerId, datagrams: &Datagrams);
+    /// The peer has said what it speaks: the channel is made, or never will be.
+    fn identified(&self);
     /// Sends a datagram or loses it; false if there is no channel, or the peer is not known to have it.
     fn send(&self, datagram: &[u8]) -> bool;
     /// The connection is gone.
@@ -89,10 +94,15 @@ impl Datagrams {
         state.links.entry(peer).or_default().push(link);
     }
 
-    /// A peer says that it makes the channel.
-    pub(crate) fn announced(&self, peer: PeerId) {
+    /// A peer has said what it speaks; `speaks`: datagrams, so that it makes the channel.
+    pub(crate) fn identified(&self, peer: PeerId, speaks: bool) {
         let state = self.lock();
-        state.links.get(&peer).into_iter().flatten().for_each(|link| link.open(peer, self));
+        for link in state.links.get(&peer).into_iter().flatten() {
+            if speaks {
+                link.open(peer, self);
+            }
+            link.identified();
+        }
     }
 
     /// A connection is gone.
@@ -140,6 +150,7 @@ mod tests {
     #[derive(Default)]
     struct Record {
         open: bool,
+        identified: bool,
         closed: bool,
         sent: Vec<Vec<u8>>,
     }
@@ -157,6 +168,10 @@ mod tests {
     impl Link for Recorded {
         fn open(&self, _: PeerId, _: &Datagrams) {
             self.0.lock().unwrap().open = true;
+        }
+
+        fn identified(&self) {
+            self.0.lock().unwrap().identified = true;
         }
 
         fn send(&self, datagram: &[u8]) -> bool {
@@ -178,14 +193,17 @@ mod tests {
         assert!(!datagrams.send(&peer, &[1]), "not connected");
         datagrams.connected(peer, Box::new(link.clone()));
         assert!(!datagrams.send(&peer, &[1]), "it has announced nothing");
-        datagrams.announced(PeerId::random());
+        datagrams.identified(PeerId::random(), true);
         assert!(!datagrams.send(&peer, &[1]), "somebody else did");
-        datagrams.announced(peer);
+        datagrams.identified(peer, false);
+        assert!(link.0.lock().unwrap().identified);
+        assert!(!datagrams.send(&peer, &[1]), "it speaks something else");
+        datagrams.identified(peer, true);
         assert!(datagrams.send(&peer, &[1]));
         let newer = Recorded::default();
         datagrams.connected(peer, Box::new(newer.clone()));
         assert!(datagrams.send(&peer, &[2]), "the newer one has no channel yet");
-        datagrams.announced(peer);
+        datagrams.identified(peer, true);
         assert!(datagrams.send(&peer, &[3]));
         newer.close();
         datagrams.prune();

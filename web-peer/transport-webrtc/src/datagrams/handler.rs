@@ -18,12 +18,15 @@ use super::PROTOCOL;
 pub struct Announcer {
     /// Whether datagrams are wanted here.
     speaks: bool,
-    news: Option<Announced>,
+    news: Option<Identified>,
 }
 
-/// The peer speaks datagrams, and so does this one.
+/// The peer has said what it speaks.
 #[derive(Debug)]
-pub struct Announced;
+pub struct Identified {
+    /// Both speak datagrams.
+    pub(crate) datagrams: bool,
+}
 
 impl Announcer {
     pub(crate) fn new(speaks: bool) -> Announcer {
@@ -33,7 +36,7 @@ impl Announcer {
 
 impl ConnectionHandler for Announcer {
     type FromBehaviour = Infallible;
-    type ToBehaviour = Announced;
+    type ToBehaviour = Identified;
     type InboundProtocol = Either<ReadyUpgrade<StreamProtocol>, DeniedUpgrade>;
     type OutboundProtocol = DeniedUpgrade;
     type InboundOpenInfo = ();
@@ -56,7 +59,7 @@ impl ConnectionHandler for Announcer {
     fn poll(
         &mut self,
         _: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Announced>> {
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Identified>> {
         match self.news.take() {
             Some(news) => Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(news)),
             None => Poll::Pending,
@@ -68,9 +71,9 @@ impl ConnectionHandler for Announcer {
         event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>,
     ) {
         if let ConnectionEvent::RemoteProtocolsChange(ProtocolsChange::Added(mut added)) = event {
-            if self.speaks && added.any(|protocol| *protocol == PROTOCOL) {
-                self.news = Some(Announced);
-            }
+            let announced = self.speaks && added.any(|protocol| *protocol == PROTOCOL);
+            let before = self.news.take().is_some_and(|news| news.datagrams);
+            self.news = Some(Identified { datagrams: announced || before });
         }
     }
 }

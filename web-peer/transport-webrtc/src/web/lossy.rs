@@ -105,6 +105,12 @@ impl Link for RtcLink {
         }
     }
 
+    fn identified(&self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.allow_all_streams();
+        }
+    }
+
     fn send(&self, datagram: &[u8]) -> bool {
         let Some(inner) = self.0.upgrade().filter(|inner| !inner.is_failed()) else { return false };
         let lossy = inner.lossy.borrow();

@@ -25,6 +25,7 @@ use super::{
     Connection, Stream,
 };
 use crate::{
+    datagrams::UNIDENTIFIED_STREAMS,
     rtc::{Rtc, RtcEvent},
     stream::{Limits, Shared},
     Config, IceServer, RtcError,
@@ -49,6 +50,8 @@ pub(super) struct Inner {
     pub(super) linger: Duration,
     pub(super) shared: Rc<Shared>,
     max_streams: usize,
+    /// Streams that are opened here wait beyond this.
+    max_opened: Cell<usize>,
     events: RefCell<VecDeque<RtcEvent>>,
     failed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -78,6 +81,7 @@ impl Peer {
             linger: config.linger,
             shared: Rc::default(),
             max_streams: config.max_streams,
+            max_opened: Cell::new(config.max_streams.min(UNIDENTIFIED_STREAMS)),
             events: RefCell::default(),
             failed: Cell::new(false),
             waker: RefCell::default(),
@@ -155,11 +159,17 @@ impl Rtc for Peer {
 impl Inner {
     /// Opens a channel for a stream, or `None` while there are too many.
     pub(super) fn open_stream(self: &Rc<Self>, cx: &Context<'_>) -> Option<Result<Stream, RtcError>> {
-        if self.streams.borrow().len() >= self.max_streams {
+        if self.streams.borrow().len() >= self.max_opened.get() {
             *self.waker.borrow_mut() = Some(cx.waker().clone());
             return None;
         }
         Some(self.pc.try_create_data_channel("").map(|dc| self.wrap(dc)).map_err(error))
+    }
+
+    /// The peer has said what it speaks, and the channel for datagrams has its id if there is to be one.
+    pub(super) fn allow_all_streams(&self) {
+        self.max_opened.set(self.max_streams);
+        self.wake();
     }
 
     /// The next stream that the peer has opened, or an error once the connection is gone.
