@@ -8,6 +8,9 @@ use crate::session::client::{Action, ClientSession};
 use crate::time::Time;
 use crate::wire::SessionFrame;
 
+/// Round trips that differ by less are alike, in microseconds: a busy tab answers that much later.
+const AS_NEAR: u64 = 5_000;
+
 impl Node {
     /// Runs `step` on a session and does what it wants done.
     pub(crate) fn with_session(
@@ -89,7 +92,7 @@ impl Node {
             session.readers().chain([server]).filter_map(|peer| direct(&peer)).collect();
         let nearest = near.iter().map(|(_, rtt)| *rtt).min()?;
         let near: Vec<PeerId> =
-            near.into_iter().filter(|(_, rtt)| *rtt <= 2 * nearest + 1_000).map(|(peer, _)| peer).collect();
+            near.into_iter().filter(|(_, rtt)| *rtt <= 2 * nearest + AS_NEAR).map(|(peer, _)| peer).collect();
         let pick = self.cx.below(near.len() as u64) as usize;
         near.get(pick).copied().filter(|peer| *peer != server)
     }

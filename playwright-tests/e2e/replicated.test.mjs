@@ -116,21 +116,23 @@ test("reads are answered by all copies, and see every call that was acknowledged
   inWorld(async (world) => {
     const { caller, service, hosts } = await replicated(world, 3);
     await stopCalls(caller);
-    const reads = await caller.evaluate(async (service) => {
+    // The first round trips to new peers were measured while all of them were busy, so that some look far away.
+    const reads = await caller.evaluate(async ([service, ms]) => {
       const session = await peer.open(service);
       const reads = [];
-      for (let n = 0; n < 40; n++) {
+      const spread = () => new Set(reads.map(({ server }) => server)).size >= 2;
+      await until(async () => {
         const total = decode(await session.call("add", encode(1)));
         const { body, server, ageMs } = await session.read("read");
         reads.push({ total, read: decode(body), server, ageMs });
-      }
+        return reads.length >= 40 && spread();
+      }, ms, "others than the leader answer");
       return reads;
-    }, service);
+    }, [service, SOON_MS]);
     for (const { total, read, ageMs } of reads) {
       assert.ok(read >= total, `${read} was read after ${total} was acknowledged`);
       assert.ok(ageMs >= 0);
     }
     const servers = new Set(reads.map(({ server }) => server));
-    assert.ok(servers.size >= 2, "others than the leader answer");
     assert.ok([...servers].every((id) => hosts.some((host) => host.id === id)));
   }));
