@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { assertExactlyOnce, move, volunteer } from "../lib/moves.mjs";
-import { joinPage, moreReplies, publish, soon, startCalls, stopCalls } from "../lib/peer.mjs";
+import { SOON_MS, joinPage, moreReplies, publish, soon, startCalls, stopCalls } from "../lib/peer.mjs";
 import { inWorld } from "../lib/world.mjs";
 
 const HZ = 50;
