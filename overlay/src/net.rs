@@ -62,6 +62,8 @@ pub struct Net {
     failed: BTreeMap<PeerId, Time>,
     hints: BTreeMap<PeerId, Vec<String>>,
     loopback: VecDeque<(Lane, Vec<u8>)>,
+    /// Whom [`Net::watch`] watched the last time.
+    watched: BTreeSet<PeerId>,
 }
 
 impl Net {
@@ -230,11 +232,16 @@ impl Net {
         self.peers.values_mut().for_each(|peer| peer.heard_at = now);
     }
 
-    /// Asks those of `watched` that said nothing for a while. Gives those that have become silent.
-    pub fn watch(&mut self, cx: &mut Cx, watched: &BTreeSet<PeerId>) -> Vec<PeerId> {
+    /// Asks those of `watched` that said nothing for a while. Gives those that have become silent. Who was not watched
+    /// before was not asked before: its silence begins now.
+    pub fn watch(&mut self, cx: &mut Cx, watched: BTreeSet<PeerId>) -> Vec<PeerId> {
         let mut silent = Vec::new();
-        for id in watched {
+        let before = std::mem::replace(&mut self.watched, watched);
+        for id in &self.watched {
             let Some(peer) = self.peers.get_mut(id) else { continue };
+            if !before.contains(id) {
+                peer.heard_at = cx.now;
+            }
             let quiet = cx.now.since(peer.heard_at);
             if quiet >= SILENT_AFTER && !peer.silent {
                 peer.silent = true;
@@ -284,5 +291,26 @@ impl Net {
             }
         };
         self.peers.iter().map(info).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: PeerId = PeerId([1; 32]);
+    const OTHER: PeerId = PeerId([2; 32]);
+
+    #[test]
+    fn who_was_not_asked_is_not_silent() {
+        let mut cx = Cx::new(ME, [0; 32], Time(1_000));
+        let mut net = Net::default();
+        net.on_connected(&mut cx, OTHER, Path::Direct);
+        cx.now = Time(60_000);
+        let watched = || BTreeSet::from([OTHER]);
+        assert!(net.watch(&mut cx, watched()).is_empty(), "nobody wanted to hear it until now");
+        cx.now = cx.now + SILENT_AFTER;
+        assert_eq!(net.watch(&mut cx, watched()), [OTHER], "it was asked meanwhile");
+        assert!(net.watch(&mut cx, watched()).is_empty(), "it is said once");
     }
 }

@@ -376,7 +376,7 @@ impl Node {
         }
         self.watched_at = now;
         self.watch_at = (!watched.is_empty()).then_some(now + WATCH_EVERY);
-        for peer in self.net.watch(&mut self.cx, &watched) {
+        for peer in self.net.watch(&mut self.cx, watched) {
             self.on_silent(peer);
         }
     }

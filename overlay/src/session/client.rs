@@ -32,6 +32,9 @@ const GIVE_UP_AFTER: Millis = Millis::secs(30);
 /// Received items that are not acknowledged before an acknowledgement is sent on its own.
 const ACK_EVERY: u64 = 16;
 const ACK_AFTER: Millis = Millis(500);
+/// Datagrams that wait while no server is known, and for how long one is of use: a voice's last third of a second.
+const MAX_HELD: usize = 16;
+const HOLD_FOR: Millis = Millis(320);
 /// After a datagram was refused the next ones are refused here, for so long: a newer package may permit them.
 const ASK_AGAIN: Millis = Millis::secs(5);
 const NO_DATAGRAMS: &str = "the service's manifest does not permit datagrams";
@@ -101,6 +104,8 @@ pub struct ClientSession {
     done: u64,
     /// Number of the last datagram sent.
     datagrams: u32,
+    /// Datagrams that wait for a server.
+    held: VecDeque<(Time, ClientBody)>,
     /// When the server last said that the service takes none.
     no_datagrams: Option<Time>,
     /// Datagrams received.
@@ -147,6 +152,7 @@ impl ClientSession {
             queries: Queries::default(),
             done: 0,
             datagrams: 0,
+            held: VecDeque::new(),
             no_datagrams: None,
             windows: Windows::default(),
         };
@@ -243,10 +249,24 @@ impl ClientSession {
             return;
         }
         out.push(Action::Answer(request, Ok(Answer::Done)));
+        self.datagrams = self.datagrams.wrapping_add(1).max(1);
+        let body = ClientBody::Datagram { seq: self.datagrams, body: ByteBuf::from(body) };
         if self.phase == Phase::Open {
-            self.datagrams = self.datagrams.wrapping_add(1).max(1);
-            let body = ClientBody::Datagram { seq: self.datagrams, body: ByteBuf::from(body) };
             out.push(Action::Send(self.server, body));
+        } else {
+            if self.held.len() >= MAX_HELD {
+                self.held.pop_front();
+            }
+            self.held.push_back((now, body));
+        }
+    }
+
+    /// There is a server again: it gets the datagrams that are not too old to be of use.
+    fn send_held(&mut self, now: Time, out: &mut Vec<Action>) {
+        for (at, body) in std::mem::take(&mut self.held) {
+            if now.since(at) < HOLD_FOR {
+                out.push(Action::Send(self.server, body));
+            }
         }
     }
 
@@ -448,6 +468,7 @@ impl ClientSession {
                 out.push(Action::Moved);
             }
         }
+        self.send_held(now, out);
     }
 
     /// The server says that somebody else serves.
@@ -464,6 +485,7 @@ impl ClientSession {
             self.phase = Phase::Open;
             self.seek_at = None;
             out.push(Action::Moved);
+            self.send_held(now, out);
         }
     }
 

@@ -315,3 +315,29 @@ fn what_a_replica_does_not_answer_the_server_is_asked() {
     assert!(out.iter().any(|action| matches!(action, Action::Send(S, ClientBody::Query { .. }))), "{out:?}");
     assert_eq!(session.readers().count(), 0, "and it is asked no more");
 }
+
+#[test]
+fn datagrams_wait_a_moment_for_the_next_server() {
+    let mut session = open(false);
+    let mut out = Vec::new();
+    session.on_unreachable(NOW, S, &mut out);
+    for n in 0..2 * MAX_HELD as u64 {
+        session.datagram(NOW + Millis(n), REQUEST, vec![n as u8], &mut out);
+    }
+    assert!(!out.iter().any(|action| matches!(action, Action::Send(_, ClientBody::Datagram { .. }))));
+    out.clear();
+    // The seventeenth was sent at NOW + 16.
+    let now = NOW + Millis(16 + 4) + HOLD_FOR;
+    session.handle_frame(now, S, frame(4, 1, ServerBody::Moved { to: Some(T) }), &mut out);
+    let sent: Vec<_> = out
+        .iter()
+        .filter_map(|action| match action {
+            Action::Send(to, ClientBody::Datagram { seq, body }) => Some((*to, *seq, body[0])),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sent, (21..32).map(|n| (T, n + 1, n as u8)).collect::<Vec<_>>(), "the newest, in order");
+    out.clear();
+    session.datagram(now, REQUEST, vec![7], &mut out);
+    assert!(matches!(out.last(), Some(Action::Send(_, ClientBody::Datagram { seq: 33, .. }))), "{out:?}");
+}
