@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::id::{PeerId, ServiceId};
-use crate::io::{Event, Role};
+use crate::io::{Event, VolunteerPolicy};
 use crate::node::Node;
 use crate::serving::GAS_PER_CORE;
 use crate::time::{Millis, Time};
@@ -29,8 +29,6 @@ const HEADROOM: f64 = 1.25;
 const SMOOTHING: f64 = 0.4;
 /// Committed entries that wait for the module: more than this, and the gas that it burns is not all that it needs.
 const LONG_QUEUE: usize = 32;
-/// The share of a core of a host whose person set none, in percent.
-const DEFAULT_CPU: u32 = 50;
 
 /// A service's use of the processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -84,24 +82,30 @@ impl Balance {
     }
 }
 
+impl VolunteerPolicy {
+    /// Gas per second that the person grants.
+    pub(crate) fn gas_per_second(&self) -> u64 {
+        GAS_PER_CORE / 100 * u64::from(self.cpu.clamp(1, 100))
+    }
+}
+
 impl Node {
     /// Gas per second that this node's person grants.
     pub(crate) fn capacity(&self) -> u64 {
-        let cpu = self.policy.as_ref().map_or(DEFAULT_CPU, |policy| policy.cpu.clamp(1, 100));
-        GAS_PER_CORE / 100 * u64::from(cpu)
+        self.policy.clone().unwrap_or_default().gas_per_second()
     }
 
     /// Looks at the load, and sheds what will be too much.
     pub(crate) fn keep_balance(&mut self) {
         let now = self.cx.now;
+        if self.balance.timeout().is_some_and(|at| at > now) {
+            return;
+        }
         let serves = self.hosted.values().any(|hosted| hosted.is_serving());
         let Some(at) = self.balance.at.filter(|_| serves) else {
             self.balance.at = serves.then_some(now);
             return;
         };
-        if now.since(at) < LOOK_EVERY {
-            return;
-        }
         self.balance.at = Some(now);
         let seconds = now.since(at).0 as f64 / 1000.0;
         let hosted = &self.hosted;
@@ -164,11 +168,9 @@ impl Node {
     /// The volunteer with most to spare that may host the service, if it has `needs`.
     fn roomiest(&self, service: ServiceId, needs: f64) -> Option<PeerId> {
         let record = self.directory.index().service(service, self.cx.now)?;
-        let spare = self.net.peers().filter_map(|(id, peer)| {
-            let hello = peer.hello.as_ref().filter(|hello| hello.role == Role::Tab && hello.volunteer)?;
-            let fits = self.net.is_alive(&self.cx, id) && record.hosts_permit(&id);
+        let spare = self.net.volunteers().filter_map(|(id, _, hello)| {
             let spare = f64::from(hello.capacity) * 1e6 * (100.0 - f64::from(hello.busy.min(100))) / 100.0;
-            (fits && spare >= needs).then_some((spare, id))
+            (record.hosts_permit(&id) && spare >= needs).then_some((spare, id))
         });
         spare.max_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1))).map(|(_, id)| id)
     }

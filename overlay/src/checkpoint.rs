@@ -119,12 +119,6 @@ impl Hosted {
         };
         self.source.is_none() && !self.record.is_empty() && (self.is_serving() || replica())
     }
-
-    fn voters(&self) -> Members {
-        let voters = self.group.voters();
-        let members = self.group.members().iter().filter(|(id, _)| voters.contains(id));
-        members.map(|(id, member)| (*id, *member)).collect()
-    }
 }
 
 impl Recalled {
@@ -200,7 +194,7 @@ impl Node {
             index: image.index,
             taken: self.cx.now,
             image: ByteBuf::from(packed),
-            members: hosted.voters(),
+            members: hosted.group.voting_members(),
         };
         if before != Some(package) {
             self.store_package(package);

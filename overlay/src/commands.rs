@@ -237,12 +237,7 @@ impl Node {
         }
         let withdrawn = self.withdraw_nick();
         self.leaving = Some(Leaving { requests: vec![request], until: self.cx.now + LEAVE_WITHIN });
-        let volunteers: Vec<PeerId> = self
-            .net
-            .peers()
-            .filter(|(_, peer)| peer.hello.as_ref().is_some_and(|hello| hello.volunteer))
-            .map(|(id, _)| id)
-            .collect();
+        let volunteers: Vec<PeerId> = self.net.volunteers().map(|(id, ..)| id).collect();
         let serving = self.hosted.iter().filter(|(_, hosted)| hosted.is_serving());
         let serving: Vec<(ServiceId, Option<PeerId>)> =
             serving.map(|(id, hosted)| (*id, hosted.best_replica(&self.cx, &self.net))).collect();

@@ -551,8 +551,7 @@ impl Hosted {
             Some(_) if self.is_standby() => "standby",
             Some(_) => "follower",
         };
-        let learners = self.group.learners();
-        let voters = self.group.members().iter().filter(|(id, _)| !learners.contains(id));
+        let voters = self.group.voting_members();
         HostedInfo {
             service: self.name.clone(),
             role: role.to_owned(),
@@ -565,7 +564,7 @@ impl Hosted {
             events: self.events,
             gas: self.gas,
             traps: self.traps,
-            members: voters.map(|(_, member)| member.peer.to_string()).collect(),
+            members: voters.values().map(|member| member.peer.to_string()).collect(),
             standbys: self.standbys(cx, net).into_iter().map(|(_, peer)| peer.to_string()).collect(),
             standbys_wanted: self.standby_wanted as u32,
             handover: self

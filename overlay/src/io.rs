@@ -365,6 +365,13 @@ pub struct VolunteerPolicy {
     pub services: Vec<String>,
 }
 
+/// Of a node whose person set none.
+impl Default for VolunteerPolicy {
+    fn default() -> Self {
+        Self { cpu: 50, memory_mib: 512, storage_mib: 256, services: Vec::new() }
+    }
+}
+
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {

@@ -266,6 +266,14 @@ impl Net {
         self.peers.iter().filter(move |(_, peer)| has(peer)).map(|(id, _)| *id)
     }
 
+    /// Connected tabs that volunteer and are not silent.
+    pub fn volunteers(&self) -> impl Iterator<Item = (PeerId, &Peer, &Hello)> {
+        self.peers().filter(|(_, peer)| !peer.silent).filter_map(|(id, peer)| {
+            let hello = peer.hello.as_ref().filter(|hello| hello.role == Role::Tab && hello.volunteer)?;
+            Some((id, peer, hello))
+        })
+    }
+
     /// Dials under way.
     pub fn dialling(&self) -> usize {
         self.dials.len()

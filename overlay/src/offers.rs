@@ -10,7 +10,6 @@ use crate::io::{Answer, Error, Lane, Output, VolunteerPolicy};
 use crate::manifest::{self, Capabilities};
 use crate::node::Node;
 use crate::registry::{Succession, Validated};
-use crate::serving::GAS_PER_CORE;
 use crate::time::Millis;
 use crate::wire::{Control, Step};
 
@@ -119,7 +118,7 @@ impl Node {
     fn fits(&self, package: PackageId, wanted: bool, standbys: bool) -> Result<(), String> {
         let known = self.packages.get(&package).ok_or("the package is not known")?;
         let manifest = &known.package.manifest;
-        let default = VolunteerPolicy { cpu: 50, memory_mib: 512, storage_mib: 256, services: Vec::new() };
+        let default = VolunteerPolicy::default();
         let policy = self.policy.as_ref().unwrap_or(&default);
         let named = |allowed: &String| *allowed == manifest.name || *allowed == known.package.full_name();
         if !wanted && !policy.services.is_empty() && !policy.services.iter().any(named) {
@@ -135,7 +134,7 @@ impl Node {
         let (memory, storage) = coming.chain(hosted).fold((0, 0), add);
         let has = Capabilities {
             memory_mib: policy.memory_mib.saturating_sub(memory),
-            gas_per_second: GAS_PER_CORE / 100 * u64::from(policy.cpu.min(100)),
+            gas_per_second: policy.gas_per_second(),
             storage_mib: policy.storage_mib.saturating_sub(storage),
             up_kbps: None,
             latency_ms: None,

@@ -10,7 +10,6 @@ use crate::cx::Cx;
 use crate::handover::source::Purpose;
 use crate::hosting::Hosted;
 use crate::id::{PeerId, ServiceId};
-use crate::io::Role;
 use crate::net::Net;
 use crate::node::Node;
 use crate::time::{Millis, Time};
@@ -123,8 +122,7 @@ impl Hosted {
             live: *id == self.group.id() || !self.keeper.is_lost(now, id),
             lag: self.group.lag(*id),
         };
-        let learners = self.group.learners();
-        self.group.members().iter().filter(|(id, _)| !learners.contains(id)).map(view).collect()
+        self.group.members().iter().filter(|(id, _)| !self.group.is_learner(**id)).map(view).collect()
     }
 
     /// A member's connection closed, or it fell silent: what follows from it is looked at soon.
@@ -161,10 +159,9 @@ impl Hosted {
 
     /// State holders that are there at this moment, this node among them.
     pub fn live_holders(&self, cx: &Cx, net: &Net) -> usize {
-        let learners = self.group.learners();
         let there = |(id, member): &(&u64, &Member)| {
             !member.witness
-                && !learners.contains(id)
+                && !self.group.is_learner(**id)
                 && net.is_alive(cx, member.peer)
                 && !self.keeper.is_missing(id)
         };
@@ -265,22 +262,17 @@ impl Node {
             let members = hosted.group.members().iter();
             let of_peer = members.filter(|(_, member)| member.peer == *peer && !member.witness);
             let counts = |id: &u64| voters.iter().any(|voter| voter.id == *id && voter.live);
-            of_peer.into_iter().any(|(id, _)| counts(id) || hosted.group.learners().contains(id))
+            of_peer.into_iter().any(|(id, _)| counts(id) || hosted.group.is_learner(*id))
         };
-        let volunteers = self.net.peers().filter(|(id, peer)| {
-            let hello = peer.hello.as_ref();
-            hello.is_some_and(|hello| hello.role == Role::Tab && hello.volunteer)
-                && self.net.is_alive(&self.cx, *id)
-                && !holds(id)
-                && record.hosts_permit(id)
-                && hosted.keeper.may_ask(self.cx.now, id)
+        let volunteers = self.net.volunteers().filter(|(id, ..)| {
+            !holds(id) && record.hosts_permit(id) && hosted.keeper.may_ask(self.cx.now, id)
         });
         volunteers
-            .min_by_key(|(id, peer)| {
+            .min_by_key(|(id, peer, _)| {
                 let refused = hosted.keeper.refused.get(id);
                 (refused, peer.path == crate::io::Path::Relayed, peer.rtt.unwrap_or(u64::MAX), *id)
             })
-            .map(|(id, _)| id)
+            .map(|(id, ..)| id)
     }
 
     pub(crate) fn recruit(&mut self, service: ServiceId, peer: PeerId, purpose: Purpose) {

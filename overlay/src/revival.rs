@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::group::Group;
 use crate::hosting::Hosted;
 use crate::id::{PeerId, RequestId, ServiceId};
 use crate::io::{Answer, Error, Event, Lane};
@@ -110,9 +109,7 @@ impl Node {
             }
         } else if let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.may_be_orphan(now))
         {
-            let (own, voters) = (hosted.holding(), hosted.group.voters());
-            let mut members = hosted.group.members().clone();
-            members.retain(|id, _| voters.contains(id));
+            let (own, members) = (hosted.holding(), hosted.group.voting_members());
             if hosted.votes.may_revive(now, me, own, &members) {
                 hosted.go_on_alone(&mut self.cx);
                 let service_name = hosted.name.clone();
@@ -173,12 +170,7 @@ impl Hosted {
     fn go_on_alone(&mut self, cx: &mut crate::cx::Cx) {
         let (committed, last) = (self.group.committed(), self.group.last_index());
         let rest = self.group.payloads(committed, last).unwrap_or_default();
-        let (epoch, term) = (self.group.epoch() + 1, self.group.term());
-        self.restart(Group::found(cx, epoch, committed, term));
-        for (_, payload) in rest.into_iter().filter(|(_, payload)| !payload.is_empty()) {
-            // A group of one that has nothing uncommitted takes what the old group took.
-            let _ = self.group.propose(payload.into_vec());
-        }
+        self.found_next_epoch(cx, rest);
         self.votes = Votes::default();
         self.saved.back_from = Some(cx.now);
         self.server.on_state_lost();

@@ -19,9 +19,9 @@ use crate::wire::{ClientFrame, Control, ServerBody, ServerFrame, Step};
 /// Gas that one core executes in a second, roughly (guess, from the instrumenter's measurements).
 pub(crate) const GAS_PER_CORE: u64 = 1_000_000_000;
 /// How long a former host tells stragglers where the service went (replication.md, Handover 4).
-pub(crate) const FORWARD_FOR: Millis = Millis::secs(30);
+const FORWARD_FOR: Millis = Millis::secs(30);
 /// How long a former host passes on late datagrams.
-pub(crate) const LATE_FOR: Millis = Millis::secs(2);
+const LATE_FOR: Millis = Millis::secs(2);
 /// A member that hears of no leader for this long is not wanted any more, or alone: it gives up.
 const LEADERLESS: Millis = Millis::secs(60);
 /// The same for a replica that holds state.
@@ -402,8 +402,7 @@ impl Node {
     /// A person's share of the processor is divided among what runs here.
     pub(crate) fn apply_gas_limits(&mut self) {
         let running = self.hosted.values().filter(|hosted| hosted.instance.is_some()).count().max(1) as u64;
-        let share =
-            self.policy.as_ref().map(|p| GAS_PER_CORE / 100 * u64::from(p.cpu.clamp(1, 100)) / running);
+        let share = self.policy.as_ref().map(|policy| policy.gas_per_second() / running);
         for instance in self.hosted.values_mut().filter_map(|hosted| hosted.instance.as_mut()) {
             instance.limit_gas(self.cx.now, share);
         }

@@ -15,8 +15,7 @@ use crate::hosting::{Hosted, Incoming};
 use crate::id::{PeerId, ServiceId};
 use crate::io::Lane;
 use crate::net::Net;
-use crate::node::{Moved, Node};
-use crate::serving::{FORWARD_FOR, LATE_FOR};
+use crate::node::Node;
 use crate::time::Time;
 use crate::wire::{Control, Step, MAX_LEARNERS, MAX_TAIL};
 
@@ -43,9 +42,9 @@ impl Hosted {
 
     /// All of them.
     pub fn standbys(&self, cx: &Cx, net: &Net) -> Vec<(u64, PeerId)> {
-        let (learners, behind) = (self.group.learners(), self.group.left_behind());
+        let behind = self.group.left_behind();
         let there = |id: &u64, peer: PeerId| {
-            learners.contains(id)
+            self.group.is_learner(*id)
                 && !behind.contains(id)
                 && net.is_alive(cx, peer)
                 && !self.keeper.is_missing(id)
@@ -56,7 +55,7 @@ impl Hosted {
 
     /// Holds the state without a vote, and may be the next to serve.
     pub fn is_standby(&self) -> bool {
-        self.instance.is_some() && self.group.learners().contains(&self.group.id())
+        self.instance.is_some() && self.group.is_learner(self.group.id())
     }
 
     /// A copy without a vote that takes nothing over.
@@ -100,10 +99,15 @@ impl Hosted {
             return;
         }
         self.take_over = None;
+        self.found_next_epoch(cx, rest);
+    }
+
+    /// Goes on alone in the next epoch; `rest`, which is not known to be committed here, is proposed again.
+    pub(crate) fn found_next_epoch(&mut self, cx: &mut Cx, rest: Vec<(u64, ByteBuf)>) {
         let (epoch, term) = (self.group.epoch() + 1, self.group.term());
-        self.restart(Group::found(cx, epoch, committed, term));
+        self.restart(Group::found(cx, epoch, self.group.committed(), term));
         for (_, payload) in rest.into_iter().filter(|(_, payload)| !payload.is_empty()) {
-            // A group of one that has nothing uncommitted takes what the host's group took.
+            // A group of one that has nothing uncommitted takes what the old group took.
             let _ = self.group.propose(payload.into_vec());
         }
     }
@@ -183,8 +187,6 @@ impl Node {
         let step = hosted.take_over_step(standby);
         hosted.saved = Default::default();
         self.net.send(&mut self.cx, to, Lane::Control, &Control::Handover { service, id, step });
-        self.remove_hosted(service, None);
-        let (until, late_until) = (self.cx.now + FORWARD_FOR, self.cx.now + LATE_FOR);
-        self.moved.insert(service, Moved { to, authority, until, late_until });
+        self.remove_hosted(service, Some((to, authority)));
     }
 }

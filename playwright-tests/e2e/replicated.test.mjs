@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { assertExactlyOnce, move, volunteer } from "../lib/moves.mjs";
+import { endCalls, move, volunteer } from "../lib/moves.mjs";
 import { SOON_MS, joinPage, moreReplies, publish, soon, startCalls, stopCalls } from "../lib/peer.mjs";
 import { inWorld } from "../lib/world.mjs";
 
@@ -44,9 +44,7 @@ test("the leader's browser is killed: no call is lost, and a fourth tab takes th
     await moreReplies(caller, 2 * HZ);
     const rest = hosts.filter((host) => host !== leader);
     const next = await whole(rest, service);
-    const calls = await stopCalls(caller);
-    assertExactlyOnce(calls);
-    assert.equal(calls.server, next.id);
+    await endCalls(caller, next);
   }));
 
 test("two leaders after each other close their tabs: no call is lost", () =>
@@ -58,7 +56,7 @@ test("two leaders after each other close their tabs: no call is lost", () =>
     const second = await whole(rest, service);
     await second.close();
     await moreReplies(caller, HZ);
-    assertExactlyOnce(await stopCalls(caller));
+    await endCalls(caller);
   }));
 
 test("a replicated service moves to a replica and to a stranger while it is called", () =>
@@ -75,16 +73,14 @@ test("a replicated service moves to a replica and to a stranger while it is call
     await whole(hosts, service);
     await stranger.evaluate(() => peer.leave());
     await moreReplies(caller, HZ);
-    const calls = await stopCalls(caller);
-    assertExactlyOnce(calls);
+    const calls = await endCalls(caller);
     assert.notEqual(calls.server, stranger.id);
   }));
 
 test("a replicated service whose code is published anew keeps running on all its replicas", () =>
   inWorld(async (world) => {
     const { hosts, caller, service, leader } = await replicated(world, 3);
-    const calls = await stopCalls(caller);
-    assertExactlyOnce(calls);
+    await endCalls(caller);
     await publish(leader, "counter", { ...REPLICATED, version: "1.1.0" });
     const session = await caller.evaluateHandle((service) => peer.open(service), service);
     const add = () => session.evaluate(async (session) => decode(await session.call("add", encode(1))));
@@ -105,8 +101,7 @@ test("the leader's browser is frozen and thawed: others go on meanwhile, and it 
       leader.browserProcess.thaw();
     }
     await moreReplies(caller, 2 * HZ);
-    const calls = await stopCalls(caller);
-    assertExactlyOnce(calls);
+    const calls = await endCalls(caller);
     assert.notEqual(calls.server, leader.id);
     const next = await whole(hosts.filter((host) => host !== leader), service);
     assert.equal(calls.server, next.id, "and the thawed one is a replica again");

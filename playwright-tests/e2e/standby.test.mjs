@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { assertExactlyOnce, move, volunteer } from "../lib/moves.mjs";
-import { joinPage, moreReplies, publish, soon, startCalls, stopCalls } from "../lib/peer.mjs";
+import { endCalls, move, volunteer } from "../lib/moves.mjs";
+import { joinPage, moreReplies, publish, soon, startCalls } from "../lib/peer.mjs";
 import { inWorld } from "../lib/world.mjs";
 
 const HZ = 50;
@@ -42,9 +42,7 @@ test("the person who serves closes the tab: its standby goes on at once, and no 
     await standby.close({ runBeforeUnload: true });
     await leads(second, service);
     await moreReplies(caller, HZ);
-    const calls = await stopCalls(caller);
-    assertExactlyOnce(calls);
-    assert.equal(calls.server, second.id);
+    await endCalls(caller, second);
   }));
 
 test("the tab that serves goes to another page: its standby goes on", () =>
@@ -53,9 +51,7 @@ test("the tab that serves goes to another page: its standby goes on", () =>
     await host.goto(`${relay.url}/health`);
     await leads(standby, service);
     await moreReplies(caller, HZ);
-    const calls = await stopCalls(caller);
-    assertExactlyOnce(calls);
-    assert.equal(calls.server, standby.id);
+    await endCalls(caller, standby);
   }));
 
 test("the browser is about to freeze the tab that serves: its standby goes on, and the thawed one stays out", () =>
@@ -65,9 +61,7 @@ test("the browser is about to freeze the tab that serves: its standby goes on, a
     await host.evaluate(() => document.dispatchEvent(new Event("freeze")));
     await leads(standby, service);
     await moreReplies(caller, HZ);
-    const calls = await stopCalls(caller);
-    assertExactlyOnce(calls);
-    assert.equal(calls.server, standby.id);
+    await endCalls(caller, standby);
     const hosting = await host.evaluate(() => peer.status().hosting.length);
     assert.equal(hosting, 0);
   }));
@@ -85,5 +79,5 @@ test("a move to the standby copies no state: it has it", () =>
     const steps = await host.evaluate(() => steps);
     assert.ok(steps.includes("take-over") && !steps.includes("seed"), steps.join(", "));
     await moreReplies(caller, HZ);
-    assertExactlyOnce(await stopCalls(caller));
+    await endCalls(caller);
   }));

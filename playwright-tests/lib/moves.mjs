@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { joinPage, soon } from "./peer.mjs";
+import { joinPage, soon, stopCalls } from "./peer.mjs";
 
 /** What a volunteer of the tests takes on: anything. */
 export const ANYTHING = { cpu: 50, memoryMiB: 256, storageMiB: 256, services: "any" };
@@ -49,4 +49,12 @@ export function assertExactlyOnce(calls, { from = 0 } = {}) {
   const around = calls.replies.slice(Math.max(0, wrong - 3), wrong + 4);
   assert.equal(wrong, -1, `call ${wrong} answered ${calls.replies[wrong]}, around it: ${around}`);
   assert.equal(calls.replies.length, calls.sent, "every call was answered");
+}
+
+/** Stops the calls of `page`: each was executed once, and `server` answered last. What `stopCalls` tells. */
+export async function endCalls(page, server) {
+  const calls = await stopCalls(page);
+  assertExactlyOnce(calls);
+  if (server) assert.equal(calls.server, server.id);
+  return calls;
 }

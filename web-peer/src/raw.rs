@@ -207,14 +207,7 @@ impl RawPeer {
 
     /// A read-only call.
     pub fn query(&self, request: f64, session: &str, method: String, body: Vec<u8>, deadline_ms: f64) {
-        let deadline_ms = deadline_ms as u64;
-        self.for_session(request, session, |session| Command::Query {
-            session,
-            method,
-            body,
-            deadline_ms,
-            max_age_ms: None,
-        });
+        self.ask(request, session, (method, body), deadline_ms, None);
     }
 
     /// A read-only call that any copy may answer, with what is at most `max_age_ms` old.
@@ -227,14 +220,7 @@ impl RawPeer {
         deadline_ms: f64,
         max_age_ms: f64,
     ) {
-        let (deadline_ms, max_age_ms) = (deadline_ms as u64, Some(max_age_ms as u64));
-        self.for_session(request, session, |session| Command::Query {
-            session,
-            method,
-            body,
-            deadline_ms,
-            max_age_ms,
-        });
+        self.ask(request, session, (method, body), deadline_ms, Some(max_age_ms as u64));
     }
 
     /// An ordered message.
@@ -352,6 +338,24 @@ impl RawPeer {
         if given.is_none() {
             self.fail(request, &Error::Disconnected("the peer has left".into()));
         }
+    }
+
+    fn ask(
+        &self,
+        request: f64,
+        session: &str,
+        (method, body): (String, Vec<u8>),
+        deadline_ms: f64,
+        max_age_ms: Option<u64>,
+    ) {
+        let deadline_ms = deadline_ms as u64;
+        self.for_session(request, session, |session| Command::Query {
+            session,
+            method,
+            body,
+            deadline_ms,
+            max_age_ms,
+        });
     }
 
     fn for_session(&self, request: f64, session: &str, command: impl FnOnce(SessionId) -> Command) {

@@ -242,7 +242,7 @@ impl Group {
 
     /// Proposes the joint change to exactly `wanted`. False when it cannot be proposed now.
     pub fn change(&mut self, wanted: &Members) -> bool {
-        if !self.leads() || self.raft.raft.has_pending_conf() || self.is_joint() {
+        if !self.may_change() {
             return false;
         }
         let now = self.voters();
@@ -279,11 +279,15 @@ impl Group {
     /// Proposes to feed a learner no more.
     pub fn remove_learner(&mut self, id: u64) -> bool {
         let known = self.members.clone();
-        self.learners().contains(&id) && self.change_learner(ConfChangeType::RemoveNode, id, &known)
+        self.is_learner(id) && self.change_learner(ConfChangeType::RemoveNode, id, &known)
+    }
+
+    fn may_change(&self) -> bool {
+        self.leads() && !self.is_changing() && !self.is_joint()
     }
 
     fn change_learner(&mut self, kind: ConfChangeType, id: u64, known: &Members) -> bool {
-        if !self.leads() || self.raft.raft.has_pending_conf() || self.is_joint() {
+        if !self.may_change() {
             return false;
         }
         let mut single = ConfChangeSingle::default();
@@ -298,7 +302,7 @@ impl Group {
     pub fn leave_joint(&mut self) -> bool {
         self.leads()
             && self.is_joint()
-            && !self.raft.raft.has_pending_conf()
+            && !self.is_changing()
             && self.raft.propose_conf_change(Vec::new(), ConfChangeV2::default()).is_ok()
     }
 
@@ -338,7 +342,7 @@ impl Group {
     pub fn handle_timeout(&mut self, cx: &mut Cx) {
         if self.hasten_at.is_some_and(|at| at <= cx.now) {
             self.hasten_at = None;
-            if !self.leads() && self.voters().contains(&self.id) {
+            if !self.leads() && self.is_voter() {
                 let mut message = Message::default();
                 message.set_msg_type(MessageType::MsgTimeoutNow);
                 message.to = self.id;
@@ -457,8 +461,7 @@ impl Group {
 
     /// Entries of this leader's log that a member has not.
     pub fn lag(&self, id: u64) -> u64 {
-        let matched = self.raft.raft.prs().get(id).map_or(0, |progress| progress.matched);
-        self.raft.raft.raft_log.last_index().saturating_sub(matched)
+        self.last_index().saturating_sub(self.matched(id))
     }
 
     /// The log's start for a member that holds the state at `index`; `None` when the log does not reach it, or the
@@ -504,13 +507,8 @@ impl Group {
 
     /// The voter with state that has the longest log, besides this node.
     pub fn best_state_holder(&self) -> Option<u64> {
-        let voters = self.voters();
-        let holders = self
-            .members
-            .iter()
-            .filter(|(id, member)| **id != self.id && !member.witness && voters.contains(id));
-        let matched = |id: &u64| self.raft.raft.prs().get(*id).map_or(0, |progress| progress.matched);
-        holders.map(|(id, _)| *id).max_by_key(matched)
+        let holds = |(id, member): &(&u64, &Member)| **id != self.id && !member.witness && self.votes(**id);
+        self.members.iter().filter(holds).map(|(id, _)| *id).max_by_key(|id| self.matched(*id))
     }
 
     /// This incarnation's raft id.
@@ -570,17 +568,29 @@ impl Group {
         self.conf_state().learners
     }
 
+    /// Is that member fed without being counted.
+    pub fn is_learner(&self, id: u64) -> bool {
+        self.raft.raft.prs().conf().learners().contains(&id)
+    }
+
     /// Is this node one of the voters.
     pub fn is_voter(&self) -> bool {
-        self.voters().contains(&self.id)
+        self.votes(self.id)
+    }
+
+    /// The members that majorities are taken of.
+    pub fn voting_members(&self) -> Members {
+        let voters = self.members.iter().filter(|(id, _)| self.votes(**id));
+        voters.map(|(id, member)| (*id, *member)).collect()
     }
 
     /// A voter that holds state, as far as this node knows the group.
     pub fn has_state_voter(&self, peer: PeerId) -> bool {
-        let voters = self.voters();
-        let is =
-            |(id, member): (&u64, &Member)| member.peer == peer && !member.witness && voters.contains(id);
-        self.members.iter().any(is)
+        self.members.iter().any(|(id, member)| member.peer == peer && !member.witness && self.votes(*id))
+    }
+
+    fn votes(&self, id: u64) -> bool {
+        self.raft.raft.prs().conf().voters().contains(id)
     }
 
     /// Ids of the voters, both sides of a joint configuration.
@@ -623,9 +633,8 @@ impl Group {
     /// The place of this node among those who elect after `leader` is lost: state holders in the order of their ids, then
     /// witnesses.
     fn rank(&self, leader: u64) -> u64 {
-        let learners = self.learners();
         let before = |(id, member): &(&u64, &Member)| {
-            **id != leader && !learners.contains(id) && (member.witness, **id) < (self.witness, self.id)
+            **id != leader && !self.is_learner(**id) && (member.witness, **id) < (self.witness, self.id)
         };
         let place = self.members.iter().filter(before).count() as u64 + 1;
         if self.witness {

@@ -195,9 +195,8 @@ impl Hosted {
         let round_trip =
             Millis(net.peer(&target).and_then(|peer| peer.rtt).unwrap_or(0).div_ceil(1000).min(1000));
         let standby = self.standbys(cx, net).into_iter().find(|(_, peer)| *peer == target).map(|(id, _)| id);
-        let learners = self.group.learners();
         let member = |(id, member): &(&u64, &Member)| {
-            member.peer == target && !member.witness && !learners.contains(id)
+            member.peer == target && !member.witness && !self.group.is_learner(**id)
         };
         let member = self.group.members().iter().find(member).map(|(id, _)| *id);
         let (member, standby) = match purpose {
