@@ -189,7 +189,7 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
                 }
             }
             if let Some(request) = self.refused.pop_front() {
-                let error = Error::Overloaded("too many commands wait".into());
+                let error = Error::Overloaded("too many commands wait".into(), Millis(200));
                 return Poll::Ready(Outgoing::Answer(request, Err(error)));
             }
             if let Some(input) = self.inputs.pop_front() {

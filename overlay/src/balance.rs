@@ -3,7 +3,9 @@
 //!
 //! Every second a host looks at the gas that each of its services burnt, and where that leads: the rate, smoothed, and its
 //! trend. When the forecast for [`AHEAD`] exceeds what its person grants, the heaviest service that fits elsewhere moves to the
-//! volunteer that has most to spare. Volunteers say in their greeting what they can do and how busy they are.
+//! volunteer that has most to spare. So it does when its own alarms ring late, whatever keeps its thread: a slow machine, or
+//! a page that has other things to do. Volunteers say in their greeting what they can do and how busy they are. Memory and
+//! storage need no forecast: what a manifest asks for is set aside before its module comes, and the sandbox holds it to that.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +29,10 @@ const COOL_DOWN: Millis = Millis::secs(15);
 const HEADROOM: f64 = 1.25;
 /// Weight of the newest sample.
 const SMOOTHING: f64 = 0.4;
+/// Alarms that ring this much later than asked for, in ms and smoothed: the thread has too much to do.
+const LATE: f64 = 300.0;
+/// A node whose alarm was this late was asleep, and learns nothing from it about its load.
+const SLEPT: Millis = Millis::secs(15);
 /// Committed entries that wait for the module: more than this, and the gas that it burns is not all that it needs.
 const LONG_QUEUE: usize = 32;
 
@@ -69,6 +75,8 @@ impl Usage {
 pub struct Balance {
     at: Option<Time>,
     usage: BTreeMap<ServiceId, Usage>,
+    /// How late this node's alarms ring, in ms.
+    late: f64,
     too_much: u32,
     shed_at: Option<Time>,
     /// Percent of the capacity, in steps of ten, as the greeting says.
@@ -76,6 +84,16 @@ pub struct Balance {
 }
 
 impl Balance {
+    /// An alarm rang so much too late. True while that is too much, and not of a sleep.
+    fn note_late(&mut self, late: Millis) -> bool {
+        if late >= SLEPT {
+            self.late = 0.0;
+            return false;
+        }
+        self.late += SMOOTHING * (late.0 as f64 - self.late);
+        self.late > LATE
+    }
+
     /// When it looks again.
     pub fn timeout(&self) -> Option<Time> {
         self.at.map(|at| at + LOOK_EVERY)
@@ -116,24 +134,25 @@ impl Node {
         }
         let capacity = self.capacity() as f64;
         let percent = |gas: f64| 100.0 * gas / capacity;
+        let slow = self.balance.note_late(now.since(at + LOOK_EVERY));
         let rate: f64 = self.balance.usage.values().map(|usage| usage.rate).sum();
-        let busy = (percent(rate) / 10.0).round().clamp(0.0, 10.0) as u8 * 10;
+        let busy = if slow { 100 } else { (percent(rate) / 10.0).round().clamp(0.0, 10.0) as u8 * 10 };
         if busy != self.balance.busy {
             self.balance.busy = busy;
             self.cx.signal(crate::cx::Signal::HelloChanged);
         }
         let forecast: f64 = self.balance.usage.values().map(Usage::forecast).sum();
         // A node that was asleep itself knows nothing of what it could have done.
-        let high = percent(forecast) > HIGH && seconds < 3.0;
+        let high = slow || percent(forecast) > HIGH && seconds < 3.0;
         self.balance.too_much = if high { self.balance.too_much + 1 } else { 0 };
         let cool = self.balance.shed_at.is_none_or(|at| now.since(at) >= COOL_DOWN);
         if self.balance.too_much >= CONFIRMED && cool && self.leaving.is_none() {
-            self.shed(percent(forecast));
+            self.shed(percent(forecast), slow);
         }
     }
 
     /// The heaviest service that fits elsewhere moves there.
-    fn shed(&mut self, percent: f64) {
+    fn shed(&mut self, percent: f64, slow: bool) {
         let now = self.cx.now;
         let settled = |service: &ServiceId| {
             self.hosted.get(service).is_some_and(|hosted| {
@@ -159,6 +178,7 @@ impl Node {
                     service,
                     to: to.to_string(),
                     percent: percent.min(1000.0) as u32,
+                    late_ms: if slow { self.balance.late as u32 } else { 0 },
                 });
             }
             return self.hand_over(service, to, None);
@@ -200,6 +220,15 @@ mod tests {
     fn a_rising_load_is_foreseen_before_it_is_there() {
         let usage = after(&[0, 100, 120, 140, 160, 180, 200]);
         assert!(usage.rate < 200.0 && usage.forecast() > 250.0, "{usage:?}");
+    }
+
+    #[test]
+    fn alarms_that_keep_ringing_late_are_too_much_and_a_sleep_is_not() {
+        let mut balance = Balance::default();
+        assert!(!balance.note_late(Millis(700)), "once is nothing");
+        assert!(balance.note_late(Millis(700)) && balance.note_late(Millis(700)));
+        assert!(!balance.note_late(Millis::secs(40)), "asleep");
+        assert!((0..100).all(|_| !balance.note_late(Millis(250))));
     }
 
     #[test]

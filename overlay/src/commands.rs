@@ -193,7 +193,7 @@ impl Node {
         };
         let (package, publisher, id) = (record.package, record.publisher, record.service());
         if self.package_requests.len() >= MAX_PACKAGE_REQUESTS {
-            let error = Error::Overloaded("too many packages are being fetched".to_owned());
+            let error = Error::Overloaded("too many packages are being fetched".to_owned(), Millis::secs(2));
             return self.answer(request, Err(error));
         }
         let mut providers = self.known_hosts(id);
@@ -231,7 +231,7 @@ impl Node {
             if leaving.requests.len() < MAX_RETRIES {
                 leaving.requests.push(request);
             } else {
-                self.answer(request, Err(Error::Overloaded("this node is leaving".to_owned())));
+                self.answer(request, Err(Error::Overloaded("this node is leaving".to_owned(), LEAVE_WITHIN)));
             }
             return;
         }

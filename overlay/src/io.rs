@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Hash, PeerId, RequestId, SessionId};
 use crate::sandbox::{SandboxCommand, SandboxEvent};
-use crate::time::Time;
+use crate::time::{Millis, Time};
 
 /// The most bytes of one frame on any lane; a driver closes a stream that announces a larger one.
 pub const MAX_FRAME: usize = 320 * 1024;
@@ -634,7 +634,7 @@ pub enum Event {
         /// When the checkpoint was taken, in ms since the Unix epoch.
         since: u64,
     },
-    /// This node foresees more load than its person grants: a service moves.
+    /// This node foresees more load than its person grants, or cannot keep up: a service moves.
     Shed {
         /// `name@publisher`.
         service: String,
@@ -642,6 +642,8 @@ pub enum Event {
         to: String,
         /// The load that is foreseen, in percent of what is granted.
         percent: u32,
+        /// How late this node's alarms ring, in ms, when that is why; else 0.
+        late_ms: u32,
     },
     /// A session follows its service to another server.
     Moved(SessionInfo),
@@ -737,9 +739,9 @@ pub enum Error {
     /// A policy forbids it.
     #[error("not permitted: {0}")]
     NotPermitted(String),
-    /// A queue is full; try again later.
+    /// A queue is full; it is worth trying again after that time.
     #[error("overloaded: {0}")]
-    Overloaded(String),
+    Overloaded(String, Millis),
     /// Several owners have a service of this name.
     #[error("several publishers have a service of this name")]
     Ambiguous(Vec<String>),
@@ -752,6 +754,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// When it is worth trying again.
+    pub fn retry_after(&self) -> Option<Millis> {
+        match self {
+            Error::Overloaded(_, after) => Some(*after),
+            _ => None,
+        }
+    }
+
     /// The code that programs rely on.
     pub fn code(&self) -> &'static str {
         match self {
@@ -762,7 +772,7 @@ impl Error {
             Error::Refused(_) => "refused",
             Error::InvalidPackage(_) => "invalid-package",
             Error::NotPermitted(_) => "not-permitted",
-            Error::Overloaded(_) => "overloaded",
+            Error::Overloaded(..) => "overloaded",
             Error::Ambiguous(_) => "ambiguous",
             Error::Disconnected(_) => "disconnected",
             Error::UnknownOutcome(_) => "unknown-outcome",

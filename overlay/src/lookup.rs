@@ -183,7 +183,7 @@ impl Node {
             return;
         }
         if self.sessions.len() >= MAX_SESSIONS {
-            let error = Error::Overloaded("this node has too many sessions".to_owned());
+            let error = Error::Overloaded("this node has too many sessions".to_owned(), Millis::secs(5));
             return self.answer(request, Err(error));
         }
         let session = SessionId(u128::from(self.cx.random()) << 64 | u128::from(self.cx.random()));
@@ -228,7 +228,8 @@ impl Node {
             let providers = if hosts.is_empty() { vec![publisher] } else { hosts };
             let request = others.swap_remove(0);
             if self.pulls.contains_key(&package) {
-                let error = Error::Overloaded("the service is on its way already".to_owned());
+                let error =
+                    Error::Overloaded("the service is on its way already".to_owned(), Millis::secs(1));
                 return self.answer(request, Err(error));
             }
             self.pulls.insert(package, (request, id));

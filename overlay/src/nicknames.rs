@@ -99,7 +99,8 @@ impl Node {
             return self.answer(request, Err(Error::Refused(RecordError::Field("nick name").to_string())));
         }
         if self.nicknames.lookups.len() >= MAX_LOOKUPS {
-            let error = Error::Overloaded("too many nick names are being looked up".to_owned());
+            let error =
+                Error::Overloaded("too many nick names are being looked up".to_owned(), Millis::secs(1));
             return self.answer(request, Err(error));
         }
         let key = registry::nick_key(&nick);

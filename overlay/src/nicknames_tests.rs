@@ -235,7 +235,7 @@ fn rings_of_one_peer_are_few() {
     let mut world = World::of(2);
     world.ring(0, 1);
     world.ring(0, 1);
-    let busy = Err(Error::Overloaded("the line is busy".to_owned()));
+    let busy = Err(Error::Overloaded("the line is busy".to_owned(), Millis::secs(15)));
     assert_eq!(world.answers, std::slice::from_ref(&busy), "one at a time");
     for _ in 0..5 {
         let ring = world.ringing(1);

@@ -18,6 +18,11 @@ const AWAIT_AGAIN: Millis = Millis::secs(2);
 /// From this length of the chain of hosts on, the publisher's next record names the present one as genesis.
 const RENEW_GENESIS: usize = 8;
 
+/// Packages of others end, or are dropped, within seconds.
+fn too_much(reason: String) -> Error {
+    Error::Overloaded(reason, Millis::secs(5))
+}
+
 impl Node {
     pub(crate) fn publish(
         &mut self,
@@ -39,13 +44,16 @@ impl Node {
         let signed = manifest::sign(&manifest, manifest::file_ref(module), files, &self.secret);
         let (json, signature, package) = signed.map_err(|error| invalid(error.to_string()))?;
         for bytes in std::iter::once(module).chain(ui.iter().map(|(_, bytes)| bytes.as_slice())) {
-            self.packages.add_file(bytes).map_err(Error::Overloaded)?;
+            self.packages.add_file(bytes).map_err(too_much)?;
         }
         let (service, id) = (package.service(), package.id);
         if self.publishing.values().any(|publishing| publishing.service == service) {
-            return Err(Error::Overloaded("this service is being published already".to_owned()));
+            return Err(Error::Overloaded(
+                "this service is being published already".to_owned(),
+                Millis::secs(1),
+            ));
         }
-        self.packages.learn(&mut self.cx, &json, &signature).map_err(Error::Overloaded)?;
+        self.packages.learn(&mut self.cx, &json, &signature).map_err(too_much)?;
         let (name, short) = (package.full_name(), package.manifest.name.clone());
         let record = Vec::new();
         self.publishing.insert(id, Publishing { request, service, name, record, epoch: 1 });

@@ -129,7 +129,7 @@ impl Node {
                 Err(Error::NotPermitted("only its publisher decides to go on without the others".to_owned()))
             }
             Some((_, _, false)) => {
-                Err(Error::Overloaded("its module is being prepared; try again".to_owned()))
+                Err(Error::Overloaded("its module is being prepared".to_owned(), Millis::secs(1)))
             }
             Some((id, ..)) => {
                 self.revive_from_disk(id);

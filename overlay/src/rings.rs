@@ -92,7 +92,7 @@ impl Node {
             return self.answer(request, refused("a nick name has 1 to 32 characters"));
         }
         if self.rings.outgoing.len() >= MAX_OUTGOING {
-            let error = Error::Overloaded("too many people are being rung".to_owned());
+            let error = Error::Overloaded("too many people are being rung".to_owned(), Millis::secs(5));
             return self.answer(request, Err(error));
         }
         let id = self.cx.random_id();
@@ -136,7 +136,7 @@ impl Node {
         let result = match answer {
             Pickup::Accepted => Ok(Answer::Rung { accepted: true }),
             Pickup::Declined => Ok(Answer::Rung { accepted: false }),
-            Pickup::Busy => Err(Error::Overloaded("the line is busy".to_owned())),
+            Pickup::Busy => Err(Error::Overloaded("the line is busy".to_owned(), Millis::secs(15))),
         };
         self.answer(ring.request, result);
     }

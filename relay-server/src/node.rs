@@ -15,6 +15,7 @@ use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{dns, noise, relay, tcp, websocket, yamux, Multiaddr, PeerId, Swarm, Transport};
 use overlay::id::RequestId;
 use overlay::io::{Answer, Command, Error, Role};
+use overlay::time::Millis;
 use overlay_libp2p::behaviour::{Behaviour, Options};
 use overlay_libp2p::dht::Capacity;
 use overlay_libp2p::doors::Doors;
@@ -91,7 +92,7 @@ impl Handle {
     /// Asks the kernel.
     pub async fn command(&self, command: Command) -> Result<Answer, Error> {
         let (sender, answer) = oneshot::channel();
-        let busy = |_| Error::Overloaded("too many commands wait".into());
+        let busy = |_| Error::Overloaded("too many commands wait".into(), Millis(200));
         self.commands.try_send((command, sender)).map_err(busy)?;
         answer.await.map_err(|_| Error::Disconnected("the relay is stopping".into()))?
     }

@@ -3,6 +3,7 @@
 use axum::http::{header, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use overlay::io::Error;
+use overlay::time::Millis;
 
 /// An error that a client may see: nothing internal in it.
 #[derive(Debug)]
@@ -12,12 +13,13 @@ pub struct Problem {
     detail: String,
     code: Option<&'static str>,
     candidates: Vec<String>,
+    retry_after: Option<Millis>,
 }
 
 impl Problem {
     /// A problem with a sentence for people.
     pub fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, title, detail: detail.into(), code: None, candidates: Vec::new() }
+        Self { status, title, detail: detail.into(), code: None, candidates: Vec::new(), retry_after: None }
     }
 
     /// There is nothing under this address.
@@ -35,7 +37,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (status, title) = match &error {
             Error::NotFound(_) => (StatusCode::NOT_FOUND, "Unknown service"),
-            Error::NoServer(_) | Error::Overloaded(_) | Error::Disconnected(_) => {
+            Error::NoServer(_) | Error::Overloaded(..) | Error::Disconnected(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "Nobody can serve it now")
             }
             Error::Deadline(_) | Error::UnknownOutcome(_) => {
@@ -48,6 +50,7 @@ impl From<Error> for Problem {
         };
         let mut problem = Self::new(status, title, error.to_string());
         problem.code = Some(error.code());
+        problem.retry_after = error.retry_after();
         if let Error::Ambiguous(candidates) = error {
             problem.candidates = candidates;
         }
@@ -69,7 +72,8 @@ impl IntoResponse for Problem {
         let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         let mut response = (self.status, [content_type], body.to_string()).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            let seconds = self.retry_after.map_or(2, |after| after.0.div_ceil(1000));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -14,6 +14,8 @@ export class TabfarmError extends Error {
   readonly code: ErrorCode;
   /** With `ambiguous`: the services that have the name. */
   readonly candidates?: ServiceId[];
+  /** With `overloaded`: when it is worth trying again, in ms. */
+  readonly retryAfterMs?: number;
 }
 
 export interface JoinOptions {
@@ -201,8 +203,9 @@ interface PeerEvents {
   handover: CustomEvent<{ service: ServiceId; from: string; to: string; step: string; reason: string }>;
   /** A service came back from a checkpoint of that time (ms since 1970): what happened since then may be lost. */
   restored: CustomEvent<{ service: ServiceId; since: number }>;
-  /** More load than this tab's person grants is foreseen (`percent` of it): a service moves to another tab. */
-  shed: CustomEvent<{ service: ServiceId; to: string; percent: number }>;
+  /** More load than this tab's person grants is foreseen (`percent` of it), or its alarms ring `lateMs` late because its thread
+   *  has too much to do: a service moves to another tab. */
+  shed: CustomEvent<{ service: ServiceId; to: string; percent: number; lateMs: number }>;
   ring: CustomEvent<Ring>;
   /** A ring ended before it was answered. */
   ringOver: CustomEvent<{ ring: number }>;

@@ -17,11 +17,11 @@ const BASE = new URL('.', import.meta.url).href.slice(0, -1);
 
 /** Why a promise failed: `code` is for programs, `message` for people. */
 export class TabfarmError extends Error {
-  constructor(code, message, candidates) {
+  constructor(code, message, details) {
     super(message);
     this.name = 'TabfarmError';
     this.code = code;
-    if (candidates) this.candidates = candidates;
+    Object.assign(this, details);
   }
 }
 
@@ -274,7 +274,7 @@ export class Peer extends EventTarget {
         const request = take(id);
         request?.resolve(request.make(value));
       },
-      failed: (id, code, message, candidates) => take(id)?.reject(new TabfarmError(code, message, candidates)),
+      failed: (id, code, message, details) => take(id)?.reject(new TabfarmError(code, message, details)),
       store: (key, value) => this.#checkpoints.store(key, value),
       received: (id, lossy, body) => this.#sessions.get(id)?.[received](lossy ? 'datagram' : 'message', body),
       event: ({ type, ...detail }) => this.#event(type, detail),

@@ -36,13 +36,7 @@ extern "C" {
     fn done(this: &Page, request: f64, value: JsValue) -> Result<(), JsValue>;
     /// A request failed.
     #[wasm_bindgen(method, catch)]
-    fn failed(
-        this: &Page,
-        request: f64,
-        code: &str,
-        message: &str,
-        candidates: JsValue,
-    ) -> Result<(), JsValue>;
+    fn failed(this: &Page, request: f64, code: &str, message: &str, details: JsValue) -> Result<(), JsValue>;
     /// Something happened.
     #[wasm_bindgen(method, catch)]
     fn event(this: &Page, event: JsValue) -> Result<(), JsValue>;
@@ -420,11 +414,7 @@ impl Inner {
         let _ = match result {
             Ok(answer) => self.page.done(request, values::answer(answer)),
             Err(error) => {
-                let candidates = match &error {
-                    Error::Ambiguous(candidates) => values::plain(candidates),
-                    _ => JsValue::UNDEFINED,
-                };
-                self.page.failed(request, error.code(), &error.to_string(), candidates)
+                self.page.failed(request, error.code(), &error.to_string(), values::details(&error))
             }
         };
     }

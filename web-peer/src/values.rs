@@ -1,7 +1,7 @@
 //! The kernel's data as JavaScript values, and the page's as the kernel's.
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
-use overlay::io::Answer;
+use overlay::io::{Answer, Error};
 use serde::Serialize;
 use transport_webrtc::IceServer;
 use wasm_bindgen::{JsCast, JsValue};
@@ -12,6 +12,18 @@ const MAX_ICE_SERVERS: u32 = 8;
 /// Plain data: what JSON would be. `undefined` never happens for the kernel's types.
 pub(crate) fn plain(value: &impl Serialize) -> JsValue {
     value.serialize(&serde_wasm_bindgen::Serializer::json_compatible()).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// What a program can do about an error, besides its code.
+pub(crate) fn details(error: &Error) -> JsValue {
+    let details = Object::new();
+    if let Error::Ambiguous(candidates) = error {
+        set(&details, "candidates", plain(candidates));
+    }
+    if let Some(after) = error.retry_after() {
+        set(&details, "retryAfterMs", (after.0 as f64).into());
+    }
+    details.into()
 }
 
 /// What a request's promise resolves to.

@@ -194,6 +194,7 @@ fn listen(peer: &Peer, dispatch: &Dispatch) -> Vec<EventListener> {
         on("hosting", |_| None),
         on("handover", handover_note),
         on("moved", moved_note),
+        on("shed", shed_note),
         on("log", log_note),
         on("error", |detail| Some((EntryKind::Error, explain(detail)))),
     ]
@@ -218,6 +219,18 @@ fn moved_note(detail: &JsValue) -> Option<(EntryKind, String)> {
         info.term
     );
     Some((EntryKind::Handover, line))
+}
+
+fn shed_note(detail: &JsValue) -> Option<(EntryKind, String)> {
+    let (service, to) = (text(detail, "service"), text(detail, "to"));
+    let why = match count(detail, "lateMs") {
+        0 => format!("{} % of what you grant is foreseen", count(detail, "percent")),
+        late => format!("it answers {late} ms late"),
+    };
+    Some((
+        EntryKind::Handover,
+        format!("{} moves to {}: too much for this tab, {why}", service_name(&service), short(&to)),
+    ))
 }
 
 fn log_note(detail: &JsValue) -> Option<(EntryKind, String)> {

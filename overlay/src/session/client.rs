@@ -419,7 +419,10 @@ impl ClientSession {
 
     fn admit(&self, bytes: usize) -> Result<(), Error> {
         if self.unacked.len() >= MAX_UNACKED || self.unacked_bytes + bytes > MAX_UNACKED_BYTES {
-            return Err(Error::Overloaded("too many calls of this session wait for their server".to_owned()));
+            let what = "too many calls of this session wait for their server".to_owned();
+            // One that is looked for is found within seconds; one that is there answers all the time.
+            let after = if self.phase == Phase::Open { Millis(200) } else { Millis::secs(1) };
+            return Err(Error::Overloaded(what, after));
         }
         Ok(())
     }

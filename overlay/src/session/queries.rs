@@ -50,7 +50,7 @@ impl Queries {
         max_age: Option<Millis>,
     ) -> Result<u64, Error> {
         if self.pending.len() >= MAX_QUERIES {
-            return Err(Error::Overloaded("too many queries wait in this session".to_owned()));
+            return Err(Error::Overloaded("too many queries wait in this session".to_owned(), Millis(200)));
         }
         self.next += 1;
         let pending = Pending { request, deadline, method, body, max_age, replica: None };

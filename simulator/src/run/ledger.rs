@@ -77,7 +77,7 @@ impl<P: Peer, F: Fn(Config, Time) -> P> Run<'_, P, F> {
                 Outcome::Ok
             }
             // Refused before it was sent.
-            Err(Error::Overloaded(_)) => Outcome::Fail,
+            Err(Error::Overloaded(..)) => Outcome::Fail,
             _ => Outcome::Unknown,
         };
     }
