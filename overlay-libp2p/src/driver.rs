@@ -77,8 +77,16 @@ pub enum Outgoing<E> {
     Event(Event),
     /// Work for the sandbox; what it reports goes to [`Driver::handle_sandbox`].
     Sandbox(SandboxCommand),
-    /// A value to keep on disk for later runs, or (`None`) to forget.
-    Store(String, Option<Vec<u8>>),
+    /// A value to keep on disk for later runs, or (`None`) to forget. When it is to be flushed, its end goes to
+    /// [`Driver::handle_stored`].
+    Store {
+        /// Its key.
+        key: String,
+        /// The value.
+        value: Option<Vec<u8>>,
+        /// Somebody waits until it is on the medium.
+        flush: bool,
+    },
     /// An event of the platform's own protocols.
     Platform(E),
     /// The node listens on this address now.
@@ -158,6 +166,13 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
     /// bounds the reports.
     pub fn handle_sandbox(&mut self, event: SandboxEvent) {
         self.inputs.push_back(Input::Sandbox(event));
+        self.wake();
+    }
+
+    /// Tells the kernel that what it wanted flushed is on disk, or could not be put there. Never refused: the kernel flushes
+    /// one value of a service at a time.
+    pub fn handle_stored(&mut self, key: String, done: bool) {
+        self.inputs.push_back(Input::Stored { key, done });
         self.wake();
     }
 
@@ -274,7 +289,7 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
                 }
             }
             Output::Sandbox(command) => return Some(Outgoing::Sandbox(command)),
-            Output::Store { key, value } => return Some(Outgoing::Store(key, value)),
+            Output::Store { key, value, flush } => return Some(Outgoing::Store { key, value, flush }),
             Output::Answer { request, result } => return Some(Outgoing::Answer(request, result)),
             Output::Event(event) => return Some(Outgoing::Event(event)),
         }

@@ -13,6 +13,7 @@ use serde_bytes::ByteBuf;
 use crate::group::Group;
 use crate::hosting::Hosted;
 use crate::id::{PackageId, PeerId, RequestId, ServiceId};
+use crate::instance::machine::{SessionKey, SessionState};
 use crate::instance::{Image, Instance};
 use crate::io::{Answer, Event, Output, Query};
 use crate::lookup::Purpose;
@@ -29,6 +30,8 @@ const STORE_WITHIN: Millis = Millis::secs(1);
 const STORE_EVERY: Millis = Millis::secs(2);
 /// The same for a replica, whose state others hold as well.
 const STORE_REPLICA_EVERY: Millis = Millis::secs(10);
+/// A state that could not be flushed is tried again after this time; its consumers wait meanwhile.
+const FLUSH_AGAIN: Millis = Millis::secs(1);
 /// The longest.
 const STORE_EVERY_AT_MOST: Millis = Millis::secs(60);
 /// Services that one recall brings back.
@@ -47,6 +50,8 @@ pub struct Saved {
     package: Option<PackageId>,
     /// The sandbox takes a snapshot for a checkpoint.
     asked: bool,
+    /// The checkpoint of a durable service that is on its way to the disk.
+    flushing: Option<Marks>,
     /// When the checkpoint was taken that the service came back from.
     pub back_from: Option<Time>,
 }
@@ -81,6 +86,9 @@ struct Files {
     files: Vec<ByteBuf>,
 }
 
+/// Of each session, the last input that a state has executed, and the last item that it has sent.
+pub type Marks = BTreeMap<SessionKey, (u64, u64)>;
+
 /// A service that may come back.
 #[derive(Debug)]
 pub(crate) struct Recalled {
@@ -102,9 +110,15 @@ impl Hosted {
     pub fn note_unstored(&mut self, now: Time) {
         let Some(instance) = self.instance.as_ref().filter(|_| self.group.is_voter()) else { return };
         let news = self.saved.index.is_none_or(|index| index < instance.executed());
-        if news && self.saved.due.is_none() && !self.saved.asked {
-            self.saved.due = Some(self.saved.at.max(now + STORE_WITHIN));
+        if news && self.saved.due.is_none() && !self.saved.asked && self.saved.flushing.is_none() {
+            let at = if self.flushes() { now } else { now + STORE_WITHIN };
+            self.saved.due = Some(self.saved.at.max(at));
         }
+    }
+
+    /// Serves a durable service: consumers wait for the disk.
+    fn flushes(&self) -> bool {
+        self.durable && self.is_serving()
     }
 
     /// When the next checkpoint is taken: not during a handover, not of a witness or a standby.
@@ -182,7 +196,11 @@ impl Node {
         let (packed, _) = image.pack();
         let mib = packed.len() as u64 >> 20;
         let every = if hosted.wanted > 1 { STORE_REPLICA_EVERY } else { STORE_EVERY };
-        hosted.saved.at = self.cx.now + Millis((every.0 * (1 + mib)).min(STORE_EVERY_AT_MOST.0));
+        let flush = hosted.flushes();
+        let wait = if flush { 0 } else { (every.0 * (1 + mib)).min(STORE_EVERY_AT_MOST.0) };
+        hosted.saved.at = self.cx.now + Millis(wait);
+        let marks = |(key, session): (&SessionKey, &SessionState)| (*key, (session.executed, session.sent));
+        hosted.saved.flushing = flush.then(|| image.machine.sessions().map(marks).collect());
         hosted.saved.index = Some(image.index);
         let before = hosted.saved.package.replace(package);
         let state = State {
@@ -199,8 +217,23 @@ impl Node {
         if before != Some(package) {
             self.store_package(package);
         }
-        self.cx.put(Output::Store { key: state_key(service), value: Some(wire::encode(&state)) });
+        self.cx.put(Output::Store { key: state_key(service), value: Some(wire::encode(&state)), flush });
         before.filter(|before| *before != package).into_iter().for_each(|before| self.forget_package(before));
+    }
+
+    /// A checkpoint of a durable service is on disk, or could not be put there: what it holds may be acknowledged.
+    pub(crate) fn on_stored(&mut self, key: &str, done: bool) {
+        let Some((service, hosted)) = self.hosted.iter_mut().find(|(id, _)| state_key(**id) == key) else {
+            return;
+        };
+        let Some(marks) = hosted.saved.flushing.take() else { return };
+        if done {
+            hosted.on_flushed(&mut self.cx, &mut self.net, marks);
+        } else {
+            hosted.saved.index = None;
+            hosted.saved.at = self.cx.now + FLUSH_AGAIN;
+        }
+        self.dirty.insert(*service);
     }
 
     /// A package is kept with the first checkpoint that runs it.
@@ -216,7 +249,7 @@ impl Node {
         let Some(files) = files.or_else(module) else { return };
         let (manifest, signature) = (ByteBuf::from(manifest), ByteBuf::from(signature));
         let value = Some(wire::encode(&Files { manifest, signature, files }));
-        self.cx.put(Output::Store { key: package_key(package), value });
+        self.cx.put(Output::Store { key: package_key(package), value, flush: false });
     }
 
     /// The service is served elsewhere, or dropped: what is stored of it is forgotten.
@@ -224,13 +257,13 @@ impl Node {
         if hosted.saved.index.is_none() {
             return;
         }
-        self.cx.put(Output::Store { key: state_key(hosted.service), value: None });
+        self.cx.put(Output::Store { key: state_key(hosted.service), value: None, flush: false });
         hosted.saved.package.into_iter().for_each(|package| self.forget_package(package));
     }
 
     fn forget_package(&mut self, package: PackageId) {
         if !self.hosted.values().any(|other| other.saved.package == Some(package)) {
-            self.cx.put(Output::Store { key: package_key(package), value: None });
+            self.cx.put(Output::Store { key: package_key(package), value: None, flush: false });
         }
     }
 
@@ -301,7 +334,7 @@ impl Node {
         later.retain(|host| !stateless && host.host != me && (host.epoch, host.term) > authority);
         if later.iter().any(|host| index.is_proven(service, &host.host)) {
             self.recalled.remove(&service);
-            self.cx.put(Output::Store { key: state_key(service), value: None });
+            self.cx.put(Output::Store { key: state_key(service), value: None, flush: false });
             return;
         }
         if !later.is_empty() {
@@ -323,7 +356,7 @@ impl Node {
         let there = hosts.iter().filter_map(|host| self.net.peer(host)?.hello.as_ref()).any(serves);
         if there {
             self.recalled.remove(&service);
-            self.cx.put(Output::Store { key: state_key(service), value: None });
+            self.cx.put(Output::Store { key: state_key(service), value: None, flush: false });
             return;
         }
         for host in hosts {
@@ -450,7 +483,7 @@ impl Node {
         let message = format!("what was stored of a service cannot be used: {reason}");
         self.cx.event(Event::Error { code: "refused".to_owned(), message });
         if for_good {
-            self.cx.put(Output::Store { key, value: None });
+            self.cx.put(Output::Store { key, value: None, flush: false });
         }
     }
 

@@ -4,7 +4,7 @@
 //! that holds no handover brings its group back to what it is at rest: one voter, itself, or the replicas that the
 //! manifest wants (`replicas`).
 
-use crate::checkpoint::Saved;
+use crate::checkpoint::{Marks, Saved};
 use crate::cx::Cx;
 use crate::group::{Group, GuardError};
 use crate::handover::source::Source;
@@ -95,6 +95,8 @@ pub struct Hosted {
     pub take_over: Option<Ended>,
     standby_wanted: usize,
     stateful: bool,
+    /// Nothing is acknowledged before it is on disk.
+    pub durable: bool,
     serving_since: Option<Time>,
     serving: bool,
     /// What this node must have executed before it serves in a term: its first entry of that term.
@@ -167,6 +169,7 @@ impl Hosted {
             take_over: None,
             standby_wanted: 0,
             stateful: false,
+            durable: false,
             serving_since: None,
             serving: false,
             serve_from: None,
@@ -202,6 +205,15 @@ impl Hosted {
         self.stateful = manifest.state != StateKind::None;
         let is_single = manifest.state == StateKind::Single;
         self.standby_wanted = if is_single { manifest.qos.standby as usize } else { 0 };
+        self.durable = manifest.durable && self.stateful;
+    }
+
+    /// What a checkpoint on disk holds may be acknowledged.
+    pub fn on_flushed(&mut self, cx: &mut Cx, net: &mut Net, marks: Marks) {
+        if let Some(instance) = self.instance.as_mut().filter(|_| self.serving) {
+            let mut parts = Parts { group: &mut self.group, instance, net };
+            self.server.on_flushed(cx, &mut parts, marks);
+        }
     }
 
     /// Gas that it burnt here.
@@ -413,7 +425,7 @@ impl Hosted {
         if serves && !self.serving {
             self.serving = true;
             self.serving_since = Some(cx.now);
-            self.server.on_serving();
+            self.server.on_serving(self.durable);
             self.told = Some((self.group.term(), cx.me));
             self.renew_at = cx.now;
             happened.push(Happened::Serving);

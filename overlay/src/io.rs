@@ -104,6 +104,13 @@ pub enum Input {
     Dht(DhtEvent),
     /// The sandbox reports.
     Sandbox(SandboxEvent),
+    /// What an [`Output::Store`] with `flush` asked for is on disk, or could not be put there.
+    Stored {
+        /// Its key.
+        key: String,
+        /// It is on disk.
+        done: bool,
+    },
 }
 
 /// What the kernel asks of its driver. Drained fully after each input.
@@ -141,6 +148,8 @@ pub enum Output {
         key: String,
         /// `None` forgets.
         value: Option<Vec<u8>>,
+        /// Put it on the medium itself, and say so with [`Input::Stored`]: somebody waits for it.
+        flush: bool,
     },
     /// The answer to a command.
     Answer {

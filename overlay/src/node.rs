@@ -177,6 +177,7 @@ impl Node {
                 self.directory.on_dht(&mut self.cx, &mut self.net, event);
             }
             Input::Sandbox(event) => self.on_sandbox(event),
+            Input::Stored { key, done } => self.on_stored(&key, done),
         }
         self.handle_timeouts();
         self.settle();

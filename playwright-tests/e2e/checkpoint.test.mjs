@@ -73,6 +73,22 @@ test("a tab dies with calls that no checkpoint holds: their session ends in word
     }
   }));
 
+test("a durable service acknowledges nothing that is not on disk: its tab dies in the next moment, and nothing is lost", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const { context } = await world.profile();
+    const host = await joinPage(world.watch(await context.newPage(), "host"), relay);
+    const caller = await joinPage(await world.page(await world.browser(), "caller"), relay);
+    const service = await publish(host, "counter", { durable: true });
+    await open(caller, service);
+    assert.equal(await add(caller, 8), 8);
+    await host.close();
+    const again = await joinPage(world.watch(await context.newPage(), "host again"), relay);
+    await back(again, service);
+    assert.equal(await add(caller, 1), 9, "the session went on where it was");
+    assert.equal(await caller.evaluate(() => ended), "");
+  }));
+
 test("a service that moved away does not come back with its former host", () =>
   inWorld(async (world) => {
     const relay = await world.relay();

@@ -200,7 +200,7 @@ impl Task {
             Outgoing::Platform(NativeEvent::Relay(event)) => self.on_relay(event),
             Outgoing::Platform(NativeEvent::Limits(never)) => match never {},
             // A relay hosts no modules: it is a witness at most.
-            Outgoing::Sandbox(_) | Outgoing::Event(_) | Outgoing::Store(..) | Outgoing::Listening(_) => {}
+            Outgoing::Sandbox(_) | Outgoing::Event(_) | Outgoing::Store { .. } | Outgoing::Listening(_) => {}
         }
     }
 

@@ -411,6 +411,9 @@ impl<P: Peer> World<P> {
             }
             Output::Dht(command) => self.dht(node, incarnation, command),
             Output::Sandbox(command) => self.sandbox(node, incarnation, command, points),
+            Output::Store { key, flush: true, .. } => {
+                self.tell(node, Input::Stored { key: key.clone(), done: true });
+            }
             Output::Answer { .. } | Output::Event(_) | Output::Store { .. } => {}
         }
     }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use overlay::id::{PeerId, RequestId};
-use overlay::io::{Command, Config, Event, Input, Output, Role, VolunteerPolicy};
+use overlay::id::{PeerId, RequestId, SessionId};
+use overlay::io::{Answer, Command, Config, Error, Event, Input, Output, Role, VolunteerPolicy};
 use overlay::Node;
 use simulator::link::LinkModel;
+use simulator::sandbox::CounterReply;
 use simulator::world::{Death, World};
 
 const RELAY: usize = 0;
 const PUBLISHER: usize = 1;
 const VOLUNTEER: usize = 2;
+const CONSUMER: usize = 9;
 
 /// A relay and volunteers, and what each keeps on its disk.
 struct Tabs {
@@ -19,6 +21,8 @@ struct Tabs {
     seconds: u64,
     restored: Vec<usize>,
     errors: Vec<String>,
+    /// What the consumer's commands came to.
+    answers: Vec<Result<Answer, Error>>,
 }
 
 impl Tabs {
@@ -34,6 +38,7 @@ impl Tabs {
             seconds: 0,
             restored: Vec::new(),
             errors: Vec::new(),
+            answers: Vec::new(),
         };
         for node in 0..=count {
             let peer = tabs.node(node);
@@ -64,8 +69,12 @@ impl Tabs {
     }
 
     fn publish_as(&mut self, state: &str, version: &str, module: &str) {
+        self.publish_with(&format!(r#""state":"{state}""#), version, module);
+    }
+
+    fn publish_with(&mut self, state: &str, version: &str, module: &str) {
         let manifest = format!(
-            r#"{{"name":"toy","version":"{version}","engine":"wasm","state":"{state}","interface":{{"add":{{}}}},
+            r#"{{"name":"toy","version":"{version}","engine":"wasm",{state},"interface":{{"add":{{}}}},
             "qos":{{"standby":0}}}}"#
         );
         let (manifest, module) = (manifest.into_bytes(), module.as_bytes().to_vec());
@@ -74,23 +83,30 @@ impl Tabs {
 
     fn pass(&mut self, seconds: u64) {
         self.seconds += seconds;
-        while let Some(step) = self.world.step(self.seconds * 1_000_000) {
-            let Some(node) = step.node else { continue };
+        while self.step().is_some() {}
+    }
+
+    /// One event before the end of the time that passes.
+    fn step(&mut self) -> Option<()> {
+        let step = self.world.step(self.seconds * 1_000_000)?;
+        if let Some(node) = step.node {
             for output in step.outputs {
                 match output {
-                    Output::Store { key, value: Some(value) } => {
+                    Output::Store { key, value: Some(value), .. } => {
                         self.disks[node].insert(key, value);
                     }
-                    Output::Store { key, value: None } => {
+                    Output::Store { key, value: None, .. } => {
                         self.disks[node].remove(&key);
                     }
                     Output::Event(Event::Restored { .. }) => self.restored.push(node),
                     Output::Event(Event::Error { message, .. }) => self.errors.push(message),
+                    Output::Answer { result, .. } if node == CONSUMER => self.answers.push(result),
                     Output::Answer { result: Err(error), .. } => self.errors.push(error.to_string()),
                     _ => {}
                 }
             }
         }
+        Some(())
     }
 
     fn reload(&mut self, node: usize) {
@@ -231,4 +247,46 @@ fn the_publisher_may_go_on_alone() {
     tabs.pass(5);
     assert_eq!(tabs.served_by(&ALL).len(), 1, "{:?}", tabs.errors);
     assert_eq!(tabs.restored, [PUBLISHER]);
+}
+
+/// The only host dies in the moment in which a call is answered, and comes back: what its session's next call gives.
+fn after_a_crash(state: &str) -> Result<Answer, Error> {
+    let mut tabs = Tabs::with(CONSUMER);
+    tabs.publish_with(state, "1.0.0", "toy:counter:20000");
+    tabs.pass(8);
+    tabs.tell(CONSUMER, Command::Open { service: "toy".into(), deadline_ms: 0 });
+    tabs.pass(2);
+    let opened = tabs.answers.iter().find_map(|answer| match answer {
+        Ok(Answer::Opened(session)) => u128::from_str_radix(&session.id, 16).ok(),
+        _ => None,
+    });
+    let session = SessionId(opened.unwrap());
+    let body = 1_u64.to_le_bytes().to_vec();
+    let call = || Command::Call { session, method: "add".into(), body: body.clone(), deadline_ms: 20_000 };
+    for _ in 0..10 {
+        let answers = tabs.answers.len();
+        tabs.tell(CONSUMER, call());
+        tabs.seconds += 1;
+        while tabs.answers.len() == answers {
+            tabs.step().unwrap();
+        }
+    }
+    tabs.world.kill(PUBLISHER, Death::Silent);
+    tabs.pass(1);
+    tabs.start(PUBLISHER);
+    tabs.pass(20);
+    tabs.tell(CONSUMER, call());
+    tabs.pass(25);
+    tabs.answers.pop().unwrap()
+}
+
+#[test]
+fn what_a_durable_service_acknowledged_is_on_disk() {
+    let next = after_a_crash(r#""state":"single","durable":true"#);
+    let Ok(Answer::Reply(reply)) = next else { panic!("{next:?}") };
+    let reply: CounterReply = postcard::from_bytes(&reply).unwrap();
+    assert_eq!((reply.session, reply.total), (11, 11));
+    // What this test can see: without, the last calls are lost, and the session with them.
+    let next = after_a_crash(r#""state":"single""#);
+    assert!(matches!(next, Err(Error::Disconnected(_))), "{next:?}");
 }

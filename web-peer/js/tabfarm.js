@@ -275,7 +275,10 @@ export class Peer extends EventTarget {
         request?.resolve(request.make(value));
       },
       failed: (id, code, message, details) => take(id)?.reject(new TabfarmError(code, message, details)),
-      store: (key, value) => this.#checkpoints.store(key, value),
+      store: (key, value, flush) => {
+        const stored = this.#checkpoints.store(key, value, flush);
+        if (flush) stored.then((done) => this.#left || this.#raw.stored(key, done));
+      },
       received: (id, lossy, body) => this.#sessions.get(id)?.[received](lossy ? 'datagram' : 'message', body),
       event: ({ type, ...detail }) => this.#event(type, detail),
     };

@@ -40,9 +40,9 @@ extern "C" {
     /// Something happened.
     #[wasm_bindgen(method, catch)]
     fn event(this: &Page, event: JsValue) -> Result<(), JsValue>;
-    /// Keep a value for later runs of this peer; `undefined` forgets it.
+    /// Keep a value for later runs of this peer; `undefined` forgets it. `flush`: put it on the medium, then call `stored`.
     #[wasm_bindgen(method, catch)]
-    fn store(this: &Page, key: &str, value: JsValue) -> Result<(), JsValue>;
+    fn store(this: &Page, key: &str, value: JsValue, flush: bool) -> Result<(), JsValue>;
     /// A message (`lossy` false) or datagram for a session.
     #[wasm_bindgen(method, catch)]
     fn received(this: &Page, session: &str, lossy: bool, body: Uint8Array) -> Result<(), JsValue>;
@@ -147,6 +147,11 @@ impl RawPeer {
     /// The alarm has rung.
     pub fn ring(&self) {
         self.inner.bell.ring();
+    }
+
+    /// A value that was to be flushed is on disk, or could not be put there.
+    pub fn stored(&self, key: String, done: bool) {
+        self.with(|driver| driver.handle_stored(key, done));
     }
 
     /// The network is back: lost relays are tried at once.
@@ -398,9 +403,9 @@ impl Inner {
                     sandbox.command(command);
                 }
             }
-            Outgoing::Store(key, value) => {
+            Outgoing::Store { key, value, flush } => {
                 let value = value.map(|value| Uint8Array::from(value.as_slice()));
-                let _ = self.page.store(&key, value.map_or(JsValue::UNDEFINED, JsValue::from));
+                let _ = self.page.store(&key, value.map_or(JsValue::UNDEFINED, JsValue::from), flush);
             }
             Outgoing::Platform(_) | Outgoing::Listening(_) => {}
         }

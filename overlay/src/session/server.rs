@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::checkpoint::Marks;
 use crate::cx::Cx;
 use crate::group::Group;
 use crate::id::{PeerId, ServiceId};
-use crate::instance::machine::{follows, Entry, Machine, SessionKey};
+use crate::instance::machine::{follows, Entry, Machine, SessionKey, SessionState};
 use crate::instance::{Instance, QueryJob};
 use crate::io::{Lane, MAX_BODY, MAX_DATAGRAM};
 use crate::net::Net;
@@ -68,6 +69,8 @@ pub struct Server {
     timer_retry: Option<Time>,
     /// Who may serve next.
     next: Vec<PeerId>,
+    /// What of each session is on disk, of a durable service: more is not acknowledged.
+    flushed: Option<Marks>,
     /// The service came back from a checkpoint: consumers may have seen more of it than it knows itself.
     state_lost: bool,
 }
@@ -96,6 +99,7 @@ impl Server {
             timer_proposed: None,
             timer_retry: None,
             next: Vec::new(),
+            flushed: None,
             state_lost: false,
         }
     }
@@ -197,8 +201,9 @@ impl Server {
         std::mem::take(&mut self.held)
     }
 
-    /// This node begins to serve: nothing of an earlier time counts.
-    pub fn on_serving(&mut self) {
+    /// This node begins to serve: nothing of an earlier time counts. `durable`: nothing is acknowledged before it is on disk.
+    pub fn on_serving(&mut self, durable: bool) {
+        self.flushed = durable.then(Marks::new);
         self.attached.clear();
         self.reads.clear();
         self.ready_reads.clear();
@@ -217,7 +222,8 @@ impl Server {
         for key in touched {
             let before = self.attached.get(&key).map_or(0, |attached| attached.sent);
             self.flush(cx, parts, key);
-            if self.attached.get(&key).is_some_and(|attached| attached.sent == before) {
+            let unsaid = self.attached.get(&key).is_some_and(|attached| attached.sent == before);
+            if unsaid && self.flushed.is_none() {
                 self.send(cx, parts, key, ServerBody::Ack);
             }
             self.log_ack(parts, key);
@@ -231,6 +237,25 @@ impl Server {
             self.attached.remove(&key);
         }
         self.run_reads(cx, parts);
+    }
+
+    /// A checkpoint is on disk: what it holds is acknowledged.
+    pub fn on_flushed(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, marks: Marks) {
+        let before = self.flushed.replace(marks).unwrap_or_default();
+        let now = self.flushed.clone().unwrap_or_default();
+        for (key, mark) in now.into_iter().filter(|(key, mark)| before.get(key) != Some(mark)) {
+            self.flush(cx, parts, key);
+            if before.get(&key).is_none_or(|(_, sent)| *sent == mark.1) {
+                self.send(cx, parts, key, ServerBody::Ack);
+            }
+        }
+    }
+
+    /// What a consumer may be told of its session: the last input that counts as executed, and the last item.
+    fn told(&self, key: &SessionKey, session: &SessionState) -> (u64, u64) {
+        let marks = self.flushed.as_ref().map(|flushed| flushed.get(key).copied().unwrap_or_default());
+        let (executed, sent) = marks.unwrap_or((u64::MAX, u64::MAX));
+        (session.executed.min(executed), session.sent.min(sent))
     }
 
     /// A query was answered.
@@ -281,7 +306,7 @@ impl Server {
     ) {
         for (key, session) in machine.sessions() {
             let body = ServerBody::Moved { to: Some(to) };
-            post(cx, net, self.service, *key, (epoch, term), session.executed, body);
+            post(cx, net, self.service, *key, (epoch, term), self.told(key, session).0, body);
         }
     }
 
@@ -414,11 +439,12 @@ impl Server {
 
     /// Sends the outbox from where this connection stands.
     fn flush(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, key: SessionKey) {
-        let Some(attached) = self.attached.get_mut(&key) else { return };
+        let Some(attached) = self.attached.get(&key) else { return };
         let Some(session) = parts.instance.machine().session(&key) else { return };
         let first = session.first();
         let from = attached.sent.max(first - 1) + 1;
-        if from > session.sent {
+        let (executed, last) = self.told(&key, session);
+        if from > last {
             return;
         }
         let items: Vec<(u64, OutItem)> = session
@@ -426,10 +452,9 @@ impl Server {
             .iter()
             .skip((from - first) as usize)
             .cloned()
-            .zip(from..)
+            .zip(from..=last)
             .map(|(item, seq)| (seq, item))
             .collect();
-        let (executed, last) = (session.executed, session.sent);
         let authority = (parts.group.epoch(), parts.group.term());
         for (seq, item) in items {
             let body = ServerBody::Out { seq, item };
@@ -458,7 +483,8 @@ impl Server {
     }
 
     fn send(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, key: SessionKey, body: ServerBody) {
-        let executed = parts.instance.machine().session(&key).map_or(0, |session| session.executed);
+        let session = parts.instance.machine().session(&key);
+        let executed = session.map_or(0, |session| self.told(&key, session).0);
         let authority = (parts.group.epoch(), parts.group.term());
         post(cx, parts.net, self.service, key, authority, executed, body);
     }

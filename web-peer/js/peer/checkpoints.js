@@ -20,11 +20,14 @@ export class Checkpoints {
     this.#complain = complain;
   }
 
-  /** Keeps a Uint8Array under a key, or forgets the key. */
-  store(key, value) {
-    if (!this.#owner) return;
+  /** Keeps a Uint8Array under a key, or forgets the key; `flush`: on the medium itself. True once that is done. */
+  async store(key, value, flush = false) {
+    if (!this.#owner) {
+      if (flush) this.#fail('a peer without a stored identity keeps nothing');
+      return false;
+    }
     const id = [this.#owner, key];
-    this.#write((store) => (value ? store.put(value, id) : store.delete(id)));
+    return this.#write((store) => (value ? store.put(value, id) : store.delete(id)), flush);
   }
 
   /** `[key, Uint8Array]` pairs of this owner. A broken store has none. */
@@ -48,22 +51,30 @@ export class Checkpoints {
     (await this.#database?.catch(() => undefined))?.close();
   }
 
-  #write(change) {
-    this.#last = this.#last.then(async () => {
+  #write(change, flush) {
+    const written = this.#last.then(async () => {
       try {
         const database = await this.#open();
         await new Promise((resolve, reject) => {
-          const transaction = database.transaction(STORE, 'readwrite');
+          const transaction = database.transaction(STORE, 'readwrite', { durability: flush ? 'strict' : 'default' });
           change(transaction.objectStore(STORE));
           transaction.oncomplete = resolve;
           transaction.onabort = transaction.onerror = () => reject(transaction.error);
         });
+        return true;
       } catch (error) {
-        if (performance.now() - this.#complained < COMPLAIN_EVERY) return;
-        this.#complained = performance.now();
-        this.#complain(`a service's state could not be stored on this device: ${error?.message ?? error}`);
+        this.#fail(error?.message ?? error);
+        return false;
       }
     });
+    this.#last = written;
+    return written;
+  }
+
+  #fail(why) {
+    if (performance.now() - this.#complained < COMPLAIN_EVERY) return;
+    this.#complained = performance.now();
+    this.#complain(`a service's state could not be stored on this device: ${why}`);
   }
 
   #open() {
