@@ -142,11 +142,14 @@ impl Hosted {
             let gone = behind.contains(id) || !net.is_alive(cx, member.peer);
             match self.keeper.lost.get(id) {
                 None if gone => {
-                    let head_start = match net.is_connected(cx, member.peer) {
-                        true => Millis(0),
-                        false => Millis(LOST_AFTER.0 - CLOSED_AFTER.0),
+                    // Who leads since a moment ago has listened to it for longer.
+                    let heard = net.peer(&member.peer).map(|peer| peer.heard_at);
+                    let since = match heard.filter(|_| !behind.contains(id)) {
+                        Some(heard) => heard,
+                        None if net.is_connected(cx, member.peer) => cx.now,
+                        None => cx.now - Millis(LOST_AFTER.0 - CLOSED_AFTER.0),
                     };
-                    self.keeper.lost.insert(*id, (cx.now - head_start, false));
+                    self.keeper.lost.insert(*id, (since, false));
                 }
                 // One that said itself that it has no such group is not brought back by being connected.
                 Some((_, false)) if !gone => {
@@ -157,11 +160,14 @@ impl Hosted {
         }
     }
 
-    /// State holders that are there at this moment, this node among them.
+    /// State holders that are there at this moment, this node among them. One that has not answered a new leader may have
+    /// gone with the one before, and nobody has noticed yet.
     pub fn live_holders(&self, cx: &Cx, net: &Net) -> usize {
+        let answered = |id: u64| !self.group.leads() || id == self.group.id() || self.group.matched(id) > 0;
         let there = |(id, member): &(&u64, &Member)| {
             !member.witness
                 && !self.group.is_learner(**id)
+                && answered(**id)
                 && net.is_alive(cx, member.peer)
                 && !self.keeper.is_missing(id)
         };

@@ -118,6 +118,11 @@ impl Checker {
 
     fn on_heard(&mut self, step: &Step, node: NodeIndex, frame: &ServerFrame) {
         let authority = (frame.epoch, frame.term);
+        // A replica's answer of another authority than the session's is left unread: that is not hearing it.
+        let answers = step.outputs.iter().any(|output| matches!(output, Output::Answer { .. }));
+        if matches!(frame.body, ServerBody::Answer { .. }) && !answers {
+            return;
+        }
         let highest = self.heard.entry((node, frame.session)).or_default();
         if authority >= *highest {
             *highest = authority;
