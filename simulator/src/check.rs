@@ -13,7 +13,7 @@
 //! And one that follows from all of them: two states of one lineage after equally many events are equal, so nothing that
 //! was acknowledged is ever undone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use overlay::id::{PeerId, ServiceId, SessionId};
 use overlay::io::{Answer, Event, Input, Lane, Output};
@@ -34,6 +34,8 @@ pub struct Checker {
     acknowledged: BTreeMap<(ServiceId, Authority), NodeIndex>,
     sent: BTreeMap<(NodeIndex, u64, ServiceId), Authority>,
     heard: BTreeMap<(NodeIndex, SessionId), Authority>,
+    /// The hosts of which each session knows: it listens to no others.
+    known: BTreeMap<(NodeIndex, SessionId), BTreeSet<PeerId>>,
     states: BTreeMap<(u64, u64), (u64, NodeIndex)>,
     reached: BTreeMap<(NodeIndex, u64), u64>,
     /// Violations, in words.
@@ -63,9 +65,11 @@ impl Checker {
                 }
             }
         }
-        if let Some(Input::Received { lane: Lane::Session, frame, .. }) = &step.input {
+        if let Some(Input::Received { peer, lane: Lane::Session, frame }) = &step.input {
             if let Ok(SessionFrame::Server(frame)) = wire::decode::<SessionFrame>(frame) {
-                self.on_heard(step, node, &frame);
+                if self.listens(step, node, *peer, &frame) {
+                    self.on_heard(step, node, &frame);
+                }
             }
         }
     }
@@ -116,13 +120,30 @@ impl Checker {
         }
     }
 
+    /// A frame counts as heard when something came of it, or when a host that the session listens to had named its sender.
+    /// A replica's answer of another authority than the session's is left unread.
+    fn listens(&mut self, step: &Step, node: NodeIndex, from: PeerId, frame: &ServerFrame) -> bool {
+        let known = self.known.entry((node, frame.session)).or_default();
+        let came = |output: &Output| matches!(output, Output::Answer { .. } | Output::Event(_));
+        let something = step.outputs.iter().any(came);
+        if something {
+            known.insert(from);
+        }
+        if !known.contains(&from) {
+            return false;
+        }
+        match frame.body {
+            ServerBody::Prepare { next: named } | ServerBody::Moved { to: Some(named) } => {
+                known.insert(named);
+                true
+            }
+            ServerBody::Answer { .. } => something,
+            _ => true,
+        }
+    }
+
     fn on_heard(&mut self, step: &Step, node: NodeIndex, frame: &ServerFrame) {
         let authority = (frame.epoch, frame.term);
-        // A replica's answer of another authority than the session's is left unread: that is not hearing it.
-        let answers = step.outputs.iter().any(|output| matches!(output, Output::Answer { .. }));
-        if matches!(frame.body, ServerBody::Answer { .. }) && !answers {
-            return;
-        }
         let highest = self.heard.entry((node, frame.session)).or_default();
         if authority >= *highest {
             *highest = authority;
@@ -215,7 +236,8 @@ mod tests {
         let unfenced = vec![step(1, reply((1, 3), 1), point(1, 7)), step(1, reply((1, 2), 1), Vec::new())];
         assert_eq!(found(unfenced), ["H5"]);
         let message = Event::Message { session: SESSION.to_string(), body: Vec::new() };
-        let follows_back = vec![heard((2, 1), Vec::new()), heard((1, 9), vec![Output::Event(message)])];
+        let message = || vec![Output::Event(message.clone())];
+        let follows_back = vec![heard((2, 1), message()), heard((1, 9), message())];
         assert_eq!(found(follows_back), ["H4"]);
         let undone = found(vec![step(1, Vec::new(), point(4, 7)), step(2, Vec::new(), point(4, 8))]);
         assert!(undone.len() == 1 && undone[0].starts_with("node 2 and node 1 differ"), "{undone:?}");
