@@ -590,6 +590,6 @@ pub fn pass_on(cx: &mut Cx, net: &mut Net, leader: PeerId, consumer: PeerId, fra
 }
 
 /// A sealed log takes nothing more: what this node executed after the image, the target would execute again.
-fn is_sealing(source: &Option<Source>) -> bool {
+pub fn is_sealing(source: &Option<Source>) -> bool {
     source.as_ref().is_some_and(Source::is_sealing)
 }

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::cx::Cx;
-use crate::hosting::Hosted;
+use crate::hosting::{is_sealing, Hosted};
 use crate::id::{PeerId, ServiceId};
 use crate::instance::QueryJob;
 use crate::io::Lane;
@@ -160,7 +160,9 @@ impl Hosted {
 impl Node {
     /// A member asks how far the log is committed.
     pub(crate) fn on_ask_index(&mut self, from: PeerId, service: ServiceId, token: u64) {
-        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.is_serving()) else { return };
+        // Once its log is sealed, somebody else may serve already.
+        let confirms = |hosted: &&mut Hosted| hosted.is_serving() && !is_sealing(&hosted.source);
+        let Some(hosted) = self.hosted.get_mut(&service).filter(confirms) else { return };
         let holds = hosted.group.members().values().any(|member| member.peer == from && !member.witness);
         let Some(instance) = hosted.instance.as_mut().filter(|_| holds) else { return };
         hosted.reads.note(self.cx.now);

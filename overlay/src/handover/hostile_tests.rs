@@ -1,0 +1,104 @@
+//! What a node that serves answers to peers that lie, and to others that serve as well.
+
+use std::collections::BTreeSet;
+
+use ed25519_dalek::SigningKey;
+use serde_bytes::ByteBuf;
+
+use super::source::{At, Purpose, Source};
+use crate::group::Group;
+use crate::hosting::Hosted;
+use crate::id::{Hash, InstanceId, PackageId, PeerId, ServiceId, SessionId};
+use crate::instance::Instance;
+use crate::io::{Config, Input, Lane, Output, Path, Role};
+use crate::manifest::{Permit, StateKind};
+use crate::node::Node;
+use crate::registry::{Genesis, HostRecord, ServiceRecord, Succession, HOST_LIFETIME};
+use crate::time::{Millis, Time};
+use crate::wire::{self, ClientBody, ClientFrame, Control, ServerBody, ServerFrame, SessionFrame, Step};
+
+pub(crate) const NOW: Time = Time(1_000_000_000);
+const SECRET: [u8; 32] = [1; 32];
+const OTHER_SECRET: [u8; 32] = [2; 32];
+const CONSUMER: PeerId = PeerId([3; 32]);
+
+fn peer(secret: [u8; 32]) -> PeerId {
+    PeerId(SigningKey::from_bytes(&secret).verifying_key().to_bytes())
+}
+
+pub(crate) fn other() -> PeerId {
+    peer(OTHER_SECRET)
+}
+
+pub(crate) fn service() -> ServiceId {
+    ServiceId::new(peer(SECRET), "counter")
+}
+
+/// A node that serves a service alone, with [`other`] as its standby, connected to it and to a consumer.
+pub(crate) fn host() -> Node {
+    let config = Config { secret_key: SECRET, role: Role::Tab, name: String::new(), seed: [7; 32] };
+    let mut node = Node::new(config, NOW);
+    for peer in [other(), CONSUMER] {
+        node.handle(NOW, Input::Connected { peer, path: Path::Direct });
+    }
+    let group = Group::found(&mut node.cx, 1, 0, 0);
+    let mut instance = Instance::new(&mut node.cx, InstanceId(1), PackageId(Hash([4; 32])), 0, None);
+    instance.on_created(&mut node.cx);
+    let hosted = Hosted::new(&node.cx, service(), "counter@x".to_owned(), group, Some(instance));
+    node.insert_hosted(hosted);
+    node.handle(NOW, Input::Wake);
+    assert!(hosted_by(&mut node).group.add_learner(9, other()));
+    node.dirty.insert(service());
+    node.handle(NOW, Input::Wake);
+    assert!(hosted_by(&mut node).is_serving() && hosted_by(&mut node).group.is_learner(9));
+    while node.poll_output().is_some() {}
+    node
+}
+
+pub(crate) fn hosted_by(node: &mut Node) -> &mut Hosted {
+    node.hosted.get_mut(&service()).unwrap()
+}
+
+fn hands_over(node: &mut Node, at: At) {
+    hosted_by(node).source = Some(Source {
+        id: 5,
+        purpose: Purpose::Handover,
+        request: None,
+        target: other(),
+        target_raft: 0,
+        witnesses: Vec::new(),
+        witness: None,
+        at,
+        until: NOW + Millis::secs(30),
+        seeded: BTreeSet::new(),
+        image: None,
+        bytes: 0,
+        state_bytes: 0,
+        paused_at: None,
+        pause: Millis(0),
+        attempts: 0,
+        slack: Millis(50),
+        last_warm: None,
+        succession: Succession::of(other()),
+    });
+}
+
+fn heard(node: &mut Node, peer: PeerId, lane: Lane) -> Vec<Vec<u8>> {
+    let sent = std::iter::from_fn(|| node.poll_output());
+    let heard = sent.filter_map(|output| match output {
+        Output::Send { peer: to, lane: on, frame } if (to, on) == (peer, lane) => Some(frame),
+        _ => None,
+    });
+    heard.collect()
+}
+
+#[test]
+fn a_sealed_log_confirms_no_reads() {
+    let ask = wire::encode(&Control::AskIndex { service: service(), token: 1 });
+    let mut node = host();
+    node.handle(NOW, Input::Received { peer: other(), lane: Lane::Control, frame: ask.clone() });
+    assert_eq!(heard(&mut node, other(), Lane::Control).len(), 1);
+    hands_over(&mut node, At::Confirm);
+    node.handle(NOW, Input::Received { peer: other(), lane: Lane::Control, frame: ask });
+    assert!(heard(&mut node, other(), Lane::Control).is_empty(), "the target may serve already");
+}
