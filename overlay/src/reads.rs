@@ -132,9 +132,13 @@ impl Hosted {
             }
         }
         reads.waiting = stays;
-        let asks = reads.asked.is_some_and(|(_, at)| cx.now.since(at) < ASK_AGAIN);
+        if reads.asked.is_some_and(|(_, at)| cx.now.since(at) < ASK_AGAIN) {
+            return;
+        }
+        // Without a leader there is nothing to wait for: whatever names one comes here.
+        reads.asked = None;
         let leader = self.group.leader().filter(|leader| leader.peer != cx.me);
-        if let (true, false, Some(leader)) = (lacks_answer, asks, leader) {
+        if let (true, Some(leader)) = (lacks_answer, leader) {
             reads.next += 1;
             reads.asked = Some((reads.next, cx.now));
             let ask = Control::AskIndex { service: self.service, token: reads.next };
@@ -198,6 +202,18 @@ mod tests {
         assert!(reads.has_room(PeerId([2; 32]), 1));
         reads.waiting.extend((0..16).map(|_| waiting(3, 256 * 1024)));
         assert!(!reads.has_room(PeerId([2; 32]), 1), "too many bytes wait");
+    }
+
+    #[test]
+    fn a_member_without_a_leader_does_not_spin() {
+        use crate::handover::hostile_tests::{host, service, NOW};
+        let mut node = host();
+        node.cx.now = NOW + ASK_AGAIN;
+        let hosted = node.hosted.get_mut(&service()).unwrap();
+        hosted.reads.waiting.push_back(Waiting { since: NOW, ..waiting(3, 1) });
+        hosted.reads.asked = Some((1, NOW));
+        hosted.run_reads_here(&mut node.cx, &mut node.net);
+        assert!(hosted.reads_timeout().is_none_or(|at| at > node.cx.now));
     }
 
     #[test]
