@@ -102,3 +102,19 @@ fn a_sealed_log_confirms_no_reads() {
     node.handle(NOW, Input::Received { peer: other(), lane: Lane::Control, frame: ask });
     assert!(heard(&mut node, other(), Lane::Control).is_empty(), "the target may serve already");
 }
+
+#[test]
+fn what_is_passed_on_acknowledges_nothing_for_its_consumer() {
+    let mut node = host();
+    let hosted = hosted_by(&mut node);
+    hosted.server.on_state_lost();
+    hosted.before = Some((other(), NOW + Millis::secs(2)));
+    let body = ClientBody::Datagram { seq: 1, body: ByteBuf::new() };
+    let frame = ClientFrame { service: service(), session: SessionId(1), ack: u64::MAX, body };
+    node.on_late_frame(other(), CONSUMER, frame);
+    let gone = |frame: &Vec<u8>| {
+        let frame = SessionFrame::decode(Lane::Session, frame);
+        matches!(frame, Ok(SessionFrame::Server(ServerFrame { body: ServerBody::Gone { .. }, .. })))
+    };
+    assert!(!heard(&mut node, CONSUMER, Lane::Session).iter().any(gone), "nobody else ends its session");
+}
