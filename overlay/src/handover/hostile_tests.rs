@@ -118,3 +118,15 @@ fn what_is_passed_on_acknowledges_nothing_for_its_consumer() {
     };
     assert!(!heard(&mut node, CONSUMER, Lane::Session).iter().any(gone), "nobody else ends its session");
 }
+
+#[test]
+fn nobody_joins_under_the_id_of_a_member() {
+    for id in [9, 0] {
+        let mut node = host();
+        let own = hosted_by(&mut node).group.id();
+        let raft_id = if id == 0 { own } else { id };
+        hands_over(&mut node, At::Offer);
+        node.on_handover_step(other(), service(), 5, Step::Ready { raft_id });
+        assert!(hosted_by(&mut node).source.is_none());
+    }
+}
