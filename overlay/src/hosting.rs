@@ -322,6 +322,8 @@ impl Hosted {
             net.send_or_dial(cx, peer, Lane::Group, &frame);
         }
         if progress.configured {
+            // Who said that its vote is gone may have joined anew.
+            self.votes = Votes::default();
             if self.former.len() > MAX_FORMER {
                 self.former.clear();
             }
