@@ -454,15 +454,17 @@ impl Node {
         }
     }
 
-    /// Of two hosts of a `single` service that went on in different epochs, the one in the lower gives way.
+    /// Of two hosts of a `single` service that went on without each other, the one with the lower authority gives way.
     pub(crate) fn give_way(&mut self) {
         let (index, me, now) = (self.directory.index(), self.cx.me, self.cx.now);
         let outranked = |(service, hosted): (&ServiceId, &Hosted)| {
             let rests = hosted.wanted == 1 && hosted.is_serving() && hosted.source.is_none();
             let stateful = index.service(*service, now).is_some_and(|record| record.state != StateKind::None);
             let hosts = if rests && stateful { index.hosts(*service, now) } else { Vec::new() };
+            let own = (hosted.group.epoch(), hosted.group.term(), me);
             let later = |host: &&&HostRecord| {
-                host.host != me && host.epoch > hosted.group.epoch() && index.is_proven(*service, &host.host)
+                let outranks = (host.epoch, host.term, host.host) > own;
+                host.host != me && outranks && index.is_proven(*service, &host.host)
             };
             let later = hosts.iter().find(later).map(|host| (host.host, (host.epoch, host.term)));
             later.map(|later| (*service, later))

@@ -102,9 +102,10 @@ impl Hosted {
         self.found_next_epoch(cx, rest);
     }
 
-    /// Goes on alone in the next epoch; `rest`, which is not known to be committed here, is proposed again.
+    /// Goes on alone in the next epoch; `rest`, which is not known to be committed here, is proposed again. A term ahead: the
+    /// host before may come back from its disk in the same epoch, and has less.
     pub(crate) fn found_next_epoch(&mut self, cx: &mut Cx, rest: Vec<(u64, ByteBuf)>) {
-        let (epoch, term) = (self.group.epoch() + 1, self.group.term());
+        let (epoch, term) = (self.group.epoch() + 1, self.group.term() + 1);
         self.restart(Group::found(cx, epoch, self.group.committed(), term));
         for (_, payload) in rest.into_iter().filter(|(_, payload)| !payload.is_empty()) {
             // A group of one that has nothing uncommitted takes what the old group took.

@@ -130,3 +130,55 @@ fn nobody_joins_under_the_id_of_a_member() {
         assert!(hosted_by(&mut node).source.is_none());
     }
 }
+
+#[test]
+fn a_standby_that_took_over_outranks_its_host_that_comes_back_from_disk() {
+    let mut node = host();
+    let (epoch, term) = (hosted_by(&mut node).group.epoch(), hosted_by(&mut node).group.term());
+    let disk = Group::found(&mut node.cx, epoch + 1, 1, term);
+    let hosted = node.hosted.get_mut(&service()).unwrap();
+    hosted.found_next_epoch(&mut node.cx, Vec::new());
+    assert!((hosted.group.epoch(), hosted.group.term()) > (disk.epoch(), disk.term()));
+}
+
+#[test]
+fn of_two_hosts_in_one_epoch_the_one_in_the_lower_term_gives_way() {
+    for (ahead, stays) in [(0, true), (1, false)] {
+        let mut node = host();
+        let (epoch, term) = (hosted_by(&mut node).group.epoch(), hosted_by(&mut node).group.term());
+        let record = ServiceRecord {
+            name: "counter".into(),
+            publisher: peer(SECRET),
+            sequence: NOW.0,
+            package: PackageId(Hash([4; 32])),
+            version: "1.0.0".into(),
+            description: String::new(),
+            tags: Vec::new(),
+            state: StateKind::Single,
+            location: None,
+            has_ui: false,
+            hosts: Permit::Anyone,
+            genesis: Genesis { host: peer(SECRET), machine_version: 1 },
+            created: NOW,
+            expires: NOW + Millis::secs(3600),
+            withdrawn: false,
+        };
+        let rival = HostRecord {
+            service: service(),
+            epoch,
+            term: term - 1 + 2 * ahead,
+            host: other(),
+            succession: Succession::of(peer(SECRET)).extended(service(), other(), &SECRET),
+            members: Vec::new(),
+            addresses: Vec::new(),
+            sequence: NOW.0,
+            created: NOW,
+            expires: NOW + HOST_LIFETIME,
+        };
+        for record in [record.encode(&SECRET).unwrap(), rival.encode(&OTHER_SECRET).unwrap()] {
+            assert!(node.directory.learn(&node.cx, &mut node.net, &record));
+        }
+        node.give_way();
+        assert_eq!(node.hosted.contains_key(&service()), stays);
+    }
+}
