@@ -59,6 +59,28 @@ pub(crate) fn hosted_by(node: &mut Node) -> &mut Hosted {
     node.hosted.get_mut(&service()).unwrap()
 }
 
+/// The service's record.
+pub(crate) fn record() -> Vec<u8> {
+    let record = ServiceRecord {
+        name: "counter".into(),
+        publisher: peer(SECRET),
+        sequence: NOW.0,
+        package: PackageId(Hash([4; 32])),
+        version: "1.0.0".into(),
+        description: String::new(),
+        tags: Vec::new(),
+        state: StateKind::Single,
+        location: None,
+        has_ui: false,
+        hosts: Permit::Anyone,
+        genesis: Genesis { host: peer(SECRET), machine_version: 1 },
+        created: NOW,
+        expires: NOW + Millis::secs(3600),
+        withdrawn: false,
+    };
+    record.encode(&SECRET).unwrap()
+}
+
 fn hands_over(node: &mut Node, at: At) {
     hosted_by(node).source = Some(Source {
         id: 5,
@@ -146,23 +168,6 @@ fn of_two_hosts_in_one_epoch_the_one_in_the_lower_term_gives_way() {
     for (ahead, stays) in [(0, true), (1, false)] {
         let mut node = host();
         let (epoch, term) = (hosted_by(&mut node).group.epoch(), hosted_by(&mut node).group.term());
-        let record = ServiceRecord {
-            name: "counter".into(),
-            publisher: peer(SECRET),
-            sequence: NOW.0,
-            package: PackageId(Hash([4; 32])),
-            version: "1.0.0".into(),
-            description: String::new(),
-            tags: Vec::new(),
-            state: StateKind::Single,
-            location: None,
-            has_ui: false,
-            hosts: Permit::Anyone,
-            genesis: Genesis { host: peer(SECRET), machine_version: 1 },
-            created: NOW,
-            expires: NOW + Millis::secs(3600),
-            withdrawn: false,
-        };
         let rival = HostRecord {
             service: service(),
             epoch,
@@ -175,10 +180,25 @@ fn of_two_hosts_in_one_epoch_the_one_in_the_lower_term_gives_way() {
             created: NOW,
             expires: NOW + HOST_LIFETIME,
         };
-        for record in [record.encode(&SECRET).unwrap(), rival.encode(&OTHER_SECRET).unwrap()] {
+        for record in [record(), rival.encode(&OTHER_SECRET).unwrap()] {
             assert!(node.directory.learn(&node.cx, &mut node.net, &record));
         }
         node.give_way();
         assert_eq!(node.hosted.contains_key(&service()), stays);
+    }
+}
+
+#[test]
+fn a_page_that_ends_while_a_copy_is_on_its_way_is_followed_by_its_standby_all_the_same() {
+    for (at, follows) in [(At::Offer, true), (At::Seed, true), (At::Confirm, false)] {
+        let mut node = host();
+        hands_over(&mut node, at);
+        node.vanish();
+        let ends = |frame: &Vec<u8>| {
+            let control = wire::decode::<Control>(frame);
+            matches!(control, Ok(Control::Handover { step: Step::TakeOver { .. }, .. }))
+        };
+        assert_eq!(heard(&mut node, other(), Lane::Control).iter().any(ends), follows, "{at:?}");
+        assert_eq!(node.hosted.contains_key(&service()), !follows);
     }
 }
