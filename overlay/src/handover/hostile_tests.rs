@@ -81,6 +81,11 @@ pub(crate) fn record() -> Vec<u8> {
     record.encode(&SECRET).unwrap()
 }
 
+/// The host has offered its service to [`other`].
+pub(crate) fn offers(node: &mut Node) {
+    hands_over(node, At::Offer);
+}
+
 fn hands_over(node: &mut Node, at: At) {
     hosted_by(node).source = Some(Source {
         id: 5,
