@@ -207,3 +207,22 @@ fn a_page_that_ends_while_a_copy_is_on_its_way_is_followed_by_its_standby_all_th
         assert_eq!(node.hosted.contains_key(&service()), !follows);
     }
 }
+
+#[test]
+fn sessions_that_were_never_opened_take_no_places() {
+    let mut node = host();
+    let datagram = ClientBody::Datagram { seq: 1, body: ByteBuf::new() };
+    let (method, body) = ("get".to_owned(), ByteBuf::new());
+    let query = ClientBody::Query { id: 1, method, body, reading: None };
+    for (n, body) in [ClientBody::Ack, datagram, query].into_iter().enumerate() {
+        let frame = ClientFrame { service: service(), session: SessionId(n as u128), ack: 0, body };
+        node.on_client_frame(CONSUMER, frame);
+    }
+    node.handle(NOW, Input::Wake);
+    assert_eq!(hosted_by(&mut node).server.attached(), 0);
+    let answered = |frame: &Vec<u8>| {
+        let frame = SessionFrame::decode(Lane::Session, frame);
+        matches!(frame, Ok(SessionFrame::Server(ServerFrame { body: ServerBody::Answer { .. }, .. })))
+    };
+    assert!(heard(&mut node, CONSUMER, Lane::Session).iter().any(answered), "it is told that there is none");
+}
