@@ -187,8 +187,11 @@ impl Node {
 
     /// The volunteer with most to spare that may host the service, if it has `needs`.
     fn roomiest(&self, service: ServiceId, needs: f64) -> Option<PeerId> {
-        let record = self.directory.index().service(service, self.cx.now)?;
-        let spare = self.net.volunteers().filter_map(|(id, _, hello)| {
+        let now = self.cx.now;
+        let record = self.directory.index().service(service, now)?;
+        let keeper = &self.hosted.get(&service)?.keeper;
+        let spare = self.net.volunteers().filter(|(id, ..)| keeper.may_ask(now, id));
+        let spare = spare.filter_map(|(id, _, hello)| {
             let spare = f64::from(hello.capacity) * 1e6 * (100.0 - f64::from(hello.busy.min(100))) / 100.0;
             (record.hosts_permit(&id) && spare >= needs).then_some((spare, id))
         });
@@ -199,6 +202,34 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_claims_most_room_and_refuses_is_not_asked_at_once_again() {
+        use crate::handover::hostile_tests::{host, offers, other, record, service, NOW};
+        use crate::io::{Input, Lane, Path, Role};
+        use crate::wire::{self, Control, Hello, Step};
+        let (mut node, honest, record) = (host(), PeerId([8; 32]), record());
+        assert!(node.directory.learn(&node.cx, &mut node.net, &record));
+        node.handle(NOW, Input::Connected { peer: honest, path: Path::Direct });
+        for (peer, capacity) in [(other(), u32::MAX), (honest, 500)] {
+            let hello = Hello {
+                role: Role::Tab,
+                name: String::new(),
+                volunteer: true,
+                witness: true,
+                capacity,
+                busy: 0,
+                hosting: Vec::new(),
+                addresses: Vec::new(),
+            };
+            let frame = wire::encode(&Control::Hello(hello));
+            node.handle(NOW, Input::Received { peer, lane: Lane::Control, frame });
+        }
+        assert_eq!(node.roomiest(service(), 1e6), Some(other()));
+        offers(&mut node);
+        node.on_handover_step(other(), service(), 5, Step::Refuse { reason: String::new() });
+        assert_eq!(node.roomiest(service(), 1e6), Some(honest));
+    }
 
     fn after(samples: &[u64]) -> Usage {
         let mut usage = Usage::default();

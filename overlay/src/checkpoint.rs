@@ -346,14 +346,17 @@ impl Node {
         self.packages.prepare(&mut self.cx, &mut self.net, package, &[]);
     }
 
-    /// Records outlive their hosts: a copy is forgotten only when somebody who is there serves the service.
+    /// Records outlive their hosts, and anybody can sign a chain that nobody can prove: a copy is forgotten only when a proven
+    /// host who is there serves the service.
     fn on_replica_searched(&mut self, service: ServiceId, package: PackageId, record: &[u8]) {
         let Some(name) = self.recalled.get(&service).map(|recalled| recalled.name().to_owned()) else {
             return;
         };
         let serves = |hello: &wire::Hello| hello.hosting.contains(&name);
         let hosts: Vec<PeerId> = self.known_hosts(service);
-        let there = hosts.iter().filter_map(|host| self.net.peer(host)?.hello.as_ref()).any(serves);
+        let index = self.directory.index();
+        let proven = hosts.iter().filter(|host| index.is_proven(service, host));
+        let there = proven.filter_map(|host| self.net.peer(host)?.hello.as_ref()).any(serves);
         if there {
             self.recalled.remove(&service);
             self.cx.put(Output::Store { key: state_key(service), value: None, flush: false });
@@ -487,15 +490,17 @@ impl Node {
         }
     }
 
-    /// Of two hosts of a `single` service that went on in different epochs, the one in the lower gives way.
+    /// Of two hosts of a `single` service that went on without each other, the one with the lower authority gives way.
     pub(crate) fn give_way(&mut self) {
         let (index, me, now) = (self.directory.index(), self.cx.me, self.cx.now);
         let outranked = |(service, hosted): (&ServiceId, &Hosted)| {
             let rests = hosted.wanted == 1 && hosted.is_serving() && hosted.source.is_none();
             let stateful = index.service(*service, now).is_some_and(|record| record.state != StateKind::None);
             let hosts = if rests && stateful { index.hosts(*service, now) } else { Vec::new() };
+            let own = (hosted.group.epoch(), hosted.group.term(), me);
             let later = |host: &&&HostRecord| {
-                host.host != me && host.epoch > hosted.group.epoch() && index.is_proven(*service, &host.host)
+                let outranks = (host.epoch, host.term, host.host) > own;
+                host.host != me && outranks && index.is_proven(*service, &host.host)
             };
             let later = hosts.iter().find(later).map(|host| (host.host, (host.epoch, host.term)));
             later.map(|later| (*service, later))
@@ -516,4 +521,79 @@ fn state_key(service: ServiceId) -> String {
 
 fn package_key(package: PackageId) -> String {
     format!("package/{package}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::hostile_tests::{host, record, service, NOW};
+    use crate::io::{Input, Lane, Path, Role};
+    use crate::registry::HOST_LIFETIME;
+    use crate::wire::{Control, Hello};
+    use ed25519_dalek::SigningKey;
+
+    /// Anybody can sign a full chain with keys of its own, and say that it serves.
+    #[test]
+    fn a_copy_is_not_forgotten_for_a_host_that_nobody_can_prove() {
+        let mut node = host();
+        node.remove_hosted(service(), None);
+        let record = record();
+        assert!(node.directory.learn(&node.cx, &mut node.net, &record));
+        let peer = |key: u8| PeerId(SigningKey::from_bytes(&[key; 32]).verifying_key().to_bytes());
+        let liar = peer(132);
+        let succession = (101..=132u8).fold(Succession::of(peer(100)), |chain, key| {
+            chain.extended(service(), peer(key), &[key - 1; 32])
+        });
+        let claim = HostRecord {
+            service: service(),
+            epoch: 9,
+            term: 9,
+            host: liar,
+            succession,
+            members: Vec::new(),
+            addresses: Vec::new(),
+            sequence: NOW.0,
+            created: NOW,
+            expires: NOW + HOST_LIFETIME,
+        };
+        let claim = claim.encode(&[132; 32]).unwrap();
+        assert!(node.directory.learn(&node.cx, &mut node.net, &claim));
+        let hello = Hello {
+            role: Role::Tab,
+            name: String::new(),
+            volunteer: true,
+            witness: true,
+            capacity: 1,
+            busy: 0,
+            hosting: vec!["counter@x".to_owned()],
+            addresses: Vec::new(),
+        };
+        node.handle(NOW, Input::Connected { peer: liar, path: Path::Direct });
+        let frame = wire::encode(&Control::Hello(hello));
+        node.handle(NOW, Input::Received { peer: liar, lane: Lane::Control, frame });
+        let package = PackageId(crate::id::Hash([4; 32]));
+        let state = State {
+            record: ByteBuf::from(record.clone()),
+            succession: Succession::of(node.cx.me),
+            package,
+            epoch: 1,
+            term: 1,
+            index: 1,
+            taken: NOW,
+            image: ByteBuf::new(),
+            members: Members::new(),
+        };
+        let recalled = Recalled {
+            state,
+            name: "counter@x".to_owned(),
+            own: true,
+            searching: true,
+            is_replicated: true,
+            is_prepared: false,
+            votes: Votes::default(),
+        };
+        node.recalled.insert(service(), recalled);
+        node.on_replica_searched(service(), package, &record);
+        assert!(node.recalled.contains_key(&service()));
+    }
 }

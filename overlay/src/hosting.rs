@@ -334,6 +334,8 @@ impl Hosted {
             net.send_or_dial(cx, peer, Lane::Group, &frame);
         }
         if progress.configured {
+            // Who said that its vote is gone may have joined anew.
+            self.votes = Votes::default();
             if self.former.len() > MAX_FORMER {
                 self.former.clear();
             }
@@ -602,6 +604,6 @@ pub fn pass_on(cx: &mut Cx, net: &mut Net, leader: PeerId, consumer: PeerId, fra
 }
 
 /// A sealed log takes nothing more: what this node executed after the image, the target would execute again.
-fn is_sealing(source: &Option<Source>) -> bool {
+pub fn is_sealing(source: &Option<Source>) -> bool {
     source.as_ref().is_some_and(Source::is_sealing)
 }

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::cx::Cx;
-use crate::hosting::Hosted;
+use crate::hosting::{is_sealing, Hosted};
 use crate::id::{PeerId, ServiceId};
 use crate::instance::QueryJob;
 use crate::io::Lane;
@@ -36,6 +36,26 @@ struct Waiting {
     job: QueryJob,
     reading: Reading,
     since: Time,
+    /// The last question that was asked before it came.
+    after: u64,
+}
+
+/// The leader's last answer.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    question: u64,
+    /// When it was asked.
+    at: Time,
+    /// The committed index since.
+    index: u64,
+}
+
+impl Waiting {
+    /// Is that answer new enough? A clock does not tell which of two things within one of its steps came first.
+    fn may_use(&self, now: Time, known: &Known) -> bool {
+        let max_age = self.reading.max_age;
+        known.question > self.after || max_age > Millis(0) && now.since(known.at) <= max_age
+    }
 }
 
 /// What a member remembers of reads.
@@ -44,8 +64,7 @@ pub struct Reads {
     waiting: VecDeque<Waiting>,
     /// The question under way, and when it was asked.
     asked: Option<(u64, Time)>,
-    /// The last answer: when it was asked for, and the committed index then.
-    known: Option<(Time, u64)>,
+    known: Option<Known>,
     next: u64,
     /// Queries in the second that began then.
     recent: (Time, u64),
@@ -90,7 +109,8 @@ impl Hosted {
             return false;
         }
         let job = QueryJob::new((from, frame.session), *id, method.clone(), body.to_vec());
-        self.reads.waiting.push_back(Waiting { job, reading: *reading, since: cx.now });
+        let (since, after) = (cx.now, self.reads.next);
+        self.reads.waiting.push_back(Waiting { job, reading: *reading, since, after });
         self.run_reads_here(cx, net);
         true
     }
@@ -102,7 +122,7 @@ impl Hosted {
             return;
         };
         self.reads.asked = None;
-        self.reads.known = Some((at, index));
+        self.reads.known = Some(Known { question: token, at, index });
         self.run_reads_here(cx, net);
     }
 
@@ -117,14 +137,13 @@ impl Hosted {
         let mut stays = VecDeque::new();
         let mut lacks_answer = false;
         for mut waiting in std::mem::take(&mut reads.waiting) {
-            let Reading { max_age, seen, done } = waiting.reading;
-            let fresh = |at: Time| at >= waiting.since || cx.now.since(at) <= max_age && max_age > Millis(0);
-            let known = reads.known.filter(|(at, _)| fresh(*at));
+            let Reading { seen, done, .. } = waiting.reading;
+            let known = reads.known.filter(|known| waiting.may_use(cx.now, known));
             let own = instance.machine().session(&waiting.job.key).is_some_and(|s| s.executed >= done);
             lacks_answer |= known.is_none();
             match known {
-                Some((at, index)) if own && executed >= index.max(seen) => {
-                    waiting.job.as_of = at;
+                Some(known) if own && executed >= known.index.max(seen) => {
+                    waiting.job.as_of = known.at;
                     // A full queue: the consumer asks the server when nothing comes.
                     instance.query(cx, waiting.job);
                 }
@@ -132,9 +151,13 @@ impl Hosted {
             }
         }
         reads.waiting = stays;
-        let asks = reads.asked.is_some_and(|(_, at)| cx.now.since(at) < ASK_AGAIN);
+        if reads.asked.is_some_and(|(_, at)| cx.now.since(at) < ASK_AGAIN) {
+            return;
+        }
+        // Without a leader there is nothing to wait for: whatever names one comes here.
+        reads.asked = None;
         let leader = self.group.leader().filter(|leader| leader.peer != cx.me);
-        if let (true, false, Some(leader)) = (lacks_answer, asks, leader) {
+        if let (true, Some(leader)) = (lacks_answer, leader) {
             reads.next += 1;
             reads.asked = Some((reads.next, cx.now));
             let ask = Control::AskIndex { service: self.service, token: reads.next };
@@ -160,7 +183,9 @@ impl Hosted {
 impl Node {
     /// A member asks how far the log is committed.
     pub(crate) fn on_ask_index(&mut self, from: PeerId, service: ServiceId, token: u64) {
-        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.is_serving()) else { return };
+        // Once its log is sealed, somebody else may serve already.
+        let confirms = |hosted: &&mut Hosted| hosted.is_serving() && !is_sealing(&hosted.source);
+        let Some(hosted) = self.hosted.get_mut(&service).filter(confirms) else { return };
         let holds = hosted.group.members().values().any(|member| member.peer == from && !member.witness);
         let Some(instance) = hosted.instance.as_mut().filter(|_| holds) else { return };
         hosted.reads.note(self.cx.now);
@@ -185,7 +210,17 @@ mod tests {
 
     fn waiting(peer: u8, bytes: usize) -> Waiting {
         let job = QueryJob::new((PeerId([peer; 32]), SessionId(1)), 1, "m".into(), vec![0; bytes]);
-        Waiting { job, reading: Reading { max_age: Millis(0), seen: 0, done: 1 }, since: Time(1) }
+        Waiting { job, reading: Reading { max_age: Millis(0), seen: 0, done: 1 }, since: Time(1), after: 4 }
+    }
+
+    #[test]
+    fn a_question_of_the_same_millisecond_may_be_older_than_the_read() {
+        let known = |question| Known { question, at: Time(1), index: 7 };
+        assert!(!waiting(1, 1).may_use(Time(1), &known(4)));
+        assert!(waiting(1, 1).may_use(Time(1), &known(5)));
+        let mut aged = waiting(1, 1);
+        aged.reading.max_age = Millis(10);
+        assert!(aged.may_use(Time(11), &known(4)) && !aged.may_use(Time(12), &known(4)));
     }
 
     #[test]
@@ -196,6 +231,18 @@ mod tests {
         assert!(reads.has_room(PeerId([2; 32]), 1));
         reads.waiting.extend((0..16).map(|_| waiting(3, 256 * 1024)));
         assert!(!reads.has_room(PeerId([2; 32]), 1), "too many bytes wait");
+    }
+
+    #[test]
+    fn a_member_without_a_leader_does_not_spin() {
+        use crate::handover::hostile_tests::{host, service, NOW};
+        let mut node = host();
+        node.cx.now = NOW + ASK_AGAIN;
+        let hosted = node.hosted.get_mut(&service()).unwrap();
+        hosted.reads.waiting.push_back(Waiting { since: NOW, ..waiting(3, 1) });
+        hosted.reads.asked = Some((1, NOW));
+        hosted.run_reads_here(&mut node.cx, &mut node.net);
+        assert!(hosted.reads_timeout().is_none_or(|at| at > node.cx.now));
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub struct Keeper {
     pub at: Option<Time>,
     /// Members that are gone: since when, and whether they said so themselves.
     lost: BTreeMap<u64, (Time, bool)>,
-    /// Volunteers that did not become replicas, and when.
+    /// Volunteers that did not become replicas, standbys or hosts, and when.
     refused: BTreeMap<PeerId, Time>,
 }
 
@@ -108,7 +108,8 @@ impl Keeper {
         self.lost.insert(id, (now - LOST_AFTER, true));
     }
 
-    fn may_ask(&self, now: Time, peer: &PeerId) -> bool {
+    /// It did not refuse or fail a short time ago.
+    pub fn may_ask(&self, now: Time, peer: &PeerId) -> bool {
         self.refused.get(peer).is_none_or(|at| now.since(*at) >= ASK_AGAIN)
     }
 }

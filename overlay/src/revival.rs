@@ -226,6 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_before_a_change_of_members_does_not_count() {
+        use crate::handover::hostile_tests::{host, hosted_by, service, NOW};
+        let mut node = host();
+        let hosted = hosted_by(&mut node);
+        hosted.votes.note(NOW, peer(2), holding(1, false));
+        assert!(hosted.group.add_learner(11, peer(2)));
+        node.dirty.insert(service());
+        node.handle(NOW, crate::io::Input::Wake);
+        assert!(hosted_by(&mut node).votes.said.is_empty(), "it may have joined anew");
+    }
+
+    #[test]
     fn strangers_do_not_count() {
         assert!(!revives(holding(9, false), &[(7, holding(1, false)), (8, holding(1, false))]));
     }

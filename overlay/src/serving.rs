@@ -66,7 +66,8 @@ impl Node {
         let now = self.cx.now;
         let Some(hosted) = self.hosted.get(&frame.service) else { return };
         if frame.is_datagram() && hosted.group.leads() && hosted.takes_late_from(now, from) {
-            self.on_client_frame(consumer, frame);
+            // Only the consumer itself says what it has.
+            self.on_client_frame(consumer, ClientFrame { ack: 0, ..frame });
         }
     }
 

@@ -11,7 +11,7 @@ use serde_bytes::ByteBuf;
 use crate::cx::Cx;
 use crate::group::Group;
 use crate::handover::source::Purpose;
-use crate::hosting::{Hosted, Incoming};
+use crate::hosting::{is_sealing, Hosted, Incoming};
 use crate::id::{PeerId, ServiceId};
 use crate::io::Lane;
 use crate::net::Net;
@@ -102,9 +102,10 @@ impl Hosted {
         self.found_next_epoch(cx, rest);
     }
 
-    /// Goes on alone in the next epoch; `rest`, which is not known to be committed here, is proposed again.
+    /// Goes on alone in the next epoch; `rest`, which is not known to be committed here, is proposed again. A term ahead: the
+    /// host before may come back from its disk in the same epoch, and has less.
     pub(crate) fn found_next_epoch(&mut self, cx: &mut Cx, rest: Vec<(u64, ByteBuf)>) {
-        let (epoch, term) = (self.group.epoch() + 1, self.group.term());
+        let (epoch, term) = (self.group.epoch() + 1, self.group.term() + 1);
         self.restart(Group::found(cx, epoch, self.group.committed(), term));
         for (_, payload) in rest.into_iter().filter(|(_, payload)| !payload.is_empty()) {
             // A group of one that has nothing uncommitted takes what the old group took.
@@ -177,12 +178,15 @@ impl Node {
         }
     }
 
-    /// Ends the log of a service here; the standby goes on. What is on disk stays, in case that it does not.
+    /// Ends the log of a service here; the standby goes on. What is on disk stays, in case that it does not. Whatever was on
+    /// its way from here is given up, unless somebody else may serve or vote already.
     fn end_log(&mut self, service: ServiceId, (standby, to): (u64, PeerId)) {
         let id = self.cx.random_id();
-        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.source.is_none()) else {
-            return;
+        let alone = |hosted: &&mut Hosted| {
+            let changes = hosted.group.is_changing() || hosted.group.voters().len() > 1;
+            !changes && !is_sealing(&hosted.source)
         };
+        let Some(hosted) = self.hosted.get_mut(&service).filter(alone) else { return };
         let authority = (hosted.group.epoch() + 1, hosted.group.term());
         let step = hosted.take_over_step(standby);
         hosted.saved = Default::default();

@@ -710,8 +710,11 @@ impl Step {
                 fits("log", start.index.max(start.term).max(start.epoch) > MAX_COUNT)
             }
             Step::TakeOver { index, tail } => {
+                let follow = |tail: &[(u64, ByteBuf)]| {
+                    tail.windows(2).all(|pair| pair[0].0.checked_add(1) == Some(pair[1].0))
+                };
                 fits("log", *index > MAX_COUNT)?;
-                fits("tail", tail.len() > MAX_TAIL || tail.windows(2).any(|pair| pair[0].0 + 1 != pair[1].0))
+                fits("tail", tail.len() > MAX_TAIL || !follow(tail))
             }
             Step::Refuse { reason } => fits("reason", reason.len() > 512),
             Step::AskWitness { name } => fits("name", name.len() > 128),
@@ -772,6 +775,12 @@ mod tests {
         assert_eq!(check(LogStart { index: u64::MAX, ..start.clone() }), Err(WireError::TooLong("log")));
         assert_eq!(check(LogStart { term: u64::MAX, ..start.clone() }), Err(WireError::TooLong("log")));
         assert_eq!(check(LogStart { epoch: u64::MAX, ..start }), Err(WireError::TooLong("log")));
+    }
+
+    #[test]
+    fn a_tail_whose_numbers_overflow_is_refused() {
+        let tail = vec![(u64::MAX, ByteBuf::new()), (0, ByteBuf::new())];
+        assert_eq!(Step::TakeOver { index: 5, tail }.check(), Err(WireError::TooLong("tail")));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum GuardError {
     /// A type that never travels between members here.
     #[error("a message of type {0} does not travel")]
     Kind(i32),
-    /// No term, or one far ahead.
+    /// No term, or one that nobody can have reached.
     #[error("an impossible term")]
     Term,
     /// An index beyond the log.
@@ -97,6 +97,10 @@ fn check_identity(group: &Group, peer: PeerId, message: &Message) -> Result<(), 
 
 fn check_common(group: &Group, message: &Message) -> Result<(), GuardError> {
     if message.term == 0 || message.term > group.raft.raft.term.saturating_add(MAX_TERM_AHEAD) {
+        return Err(GuardError::Term);
+    }
+    // Nobody but the only voter raises the term of its group: a learner that says so would take its leadership.
+    if message.term > group.raft.raft.term && group.voters() == [group.id] {
         return Err(GuardError::Term);
     }
     if message.log_term > message.term || message.commit_term > message.term {

@@ -248,6 +248,35 @@ fn entries_that_contradict_what_is_committed_are_refused() {
     assert_eq!(world.refused(T, S, &message), GuardError::Entries);
 }
 
+/// A learner has no vote: whatever it claims, the only voter leads on.
+#[test]
+fn a_learner_takes_no_leadership_from_the_only_voter() {
+    let mut world = World::founded(&[b"a"]);
+    let index = world.group(S).committed();
+    let start = world.group(S).start_at(index).unwrap();
+    let cx = world.cx.get_mut(&T).unwrap();
+    let id = cx.random_id();
+    world.groups.insert(T, Group::join(cx, id, &start, false));
+    assert!(world.group(S).add_learner(id, T));
+    world.run(4);
+    assert!(world.group(S).is_learner(id));
+    for kind in [
+        MessageType::MsgRequestVote,
+        MessageType::MsgRequestPreVote,
+        MessageType::MsgAppend,
+        MessageType::MsgHeartbeat,
+        MessageType::MsgHeartbeatResponse,
+        MessageType::MsgAppendResponse,
+    ] {
+        let mut message = world.of_t(kind);
+        message.term += 1;
+        (message.index, message.log_term) = (world.group(S).committed(), world.group(S).term());
+        message.context = b"CampaignTransfer".to_vec();
+        assert_eq!(world.refused(S, T, &message), GuardError::Term, "{kind:?}");
+        assert_eq!(world.leader(), Some(S));
+    }
+}
+
 /// raft-rs takes term 0 for the term of every index beyond its log, and panics on what follows from it.
 #[test]
 fn an_append_beyond_the_log_is_refused() {

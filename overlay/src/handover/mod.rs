@@ -8,6 +8,8 @@
 //! [`source`] is S's side, `outcome` how it ends; [`target`] is T's and W's. Without a reachable third peer, S seals its log and T founds the
 //! next epoch alone.
 
+#[cfg(test)]
+pub(crate) mod hostile_tests;
 mod outcome;
 pub mod source;
 pub mod target;

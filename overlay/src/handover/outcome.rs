@@ -51,9 +51,7 @@ impl Hosted {
         if let Some(image) = source.image {
             packages.remove_image(image);
         }
-        if source.purpose != Purpose::Handover {
-            self.keeper.refused(cx.now, source.target);
-        }
+        self.keeper.refused(cx.now, source.target);
         let others = [Some(source.target), source.witness.map(|(peer, _)| peer)];
         let me = cx.me;
         for peer in others.into_iter().flatten().filter(|peer| *peer != me) {

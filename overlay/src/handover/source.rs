@@ -278,10 +278,19 @@ impl Hosted {
         id: u64,
         step: &Step,
     ) -> Verdict {
+        // Who joined under the id of a member would speak and vote in its place.
+        let taken = matches!(step, Step::Ready { raft_id } if self.group.members().contains_key(raft_id));
         let Some(source) = self.source.as_mut().filter(|source| source.id == id) else { return Verdict::On };
         let is_target = from == source.target;
         let asked = source.witnesses.last() == Some(&from);
         match (source.at, step) {
+            (At::Offer, Step::Ready { .. }) if is_target && taken => {
+                return self.abort_handover(cx, net, packages, "the target chose the id of a member");
+            }
+            (At::Witness, Step::Ready { .. }) if asked && taken => {
+                source.witnesses.pop();
+                self.ask_witness(cx, net);
+            }
             (At::Offer, Step::Ready { raft_id }) if is_target => {
                 source.target_raft = *raft_id;
                 if self.takes_witness(cx) {

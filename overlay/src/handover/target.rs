@@ -373,7 +373,8 @@ impl Arrival {
         let executed = image.index;
         let instance = Instance::new(cx, instance, target.package, executed, Some(image));
         let group = if sealed {
-            Group::found(cx, start.epoch, start.index, start.term)
+            // A term ahead of the source, should that come back from its disk.
+            Group::found(cx, start.epoch, start.index, start.term + 1)
         } else {
             Group::join(cx, target.raft_id, &start, false)
         };

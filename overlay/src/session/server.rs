@@ -123,6 +123,16 @@ impl Server {
         }
         // Nobody has items that were not sent.
         let ack = frame.ack.min(sent);
+        if session.is_none() && !self.attached.contains_key(&key) {
+            // Never opened here, as far as is known: it takes no place of those that are.
+            match frame.body {
+                ClientBody::Input { .. } | ClientBody::Resume { .. } => {}
+                ClientBody::Query { id, method, body, .. } => {
+                    return self.query(cx, parts, QueryJob::new(key, id, method, body.into_vec()));
+                }
+                ClientBody::Ack | ClientBody::Datagram { .. } => return,
+            }
+        }
         if self.attached.len() >= 2 * crate::instance::machine::MAX_SESSIONS
             && !self.attached.contains_key(&key)
         {
