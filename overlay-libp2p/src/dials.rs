@@ -57,7 +57,8 @@ impl Dials {
         if self.0.len() >= MAX_DIALS {
             return Step::Failed;
         }
-        let (direct, fallback) = plan(id, hints, relays);
+        let ways: Vec<&Multiaddr> = relays.ways(|relay| swarm.is_connected(relay)).collect();
+        let (direct, fallback) = plan(id, hints, relays, &ways);
         self.0.insert(peer, Dial { fallback, until: now + PATIENCE });
         self.dial(swarm, peer, id, direct)
     }
@@ -113,7 +114,12 @@ impl Dials {
 /// The addresses to try first, and those to fall back to. Strangers may have claimed the hints: of those that do not lead
 /// through this node's own relays only a few are tried, and only where [`Doors`](crate::doors::Doors) let through. A way
 /// through a relay of ours goes by the address that we have of it, whatever the hint says.
-fn plan(peer: libp2p::PeerId, hints: &[String], relays: &Relays) -> (Vec<Multiaddr>, Vec<Multiaddr>) {
+fn plan(
+    peer: libp2p::PeerId,
+    hints: &[String],
+    relays: &Relays,
+    ways: &[&Multiaddr],
+) -> (Vec<Multiaddr>, Vec<Multiaddr>) {
     let mut direct: Vec<Multiaddr> = Vec::new();
     let mut fallback: Vec<Multiaddr> = Vec::new();
     let mut strangers = 0;
@@ -135,7 +141,7 @@ fn plan(peer: libp2p::PeerId, hints: &[String], relays: &Relays) -> (Vec<Multiad
             add(hint);
         }
     }
-    relays.up().map(|relay| webrtc_through(relay, peer)).for_each(&mut add);
+    ways.iter().map(|relay| webrtc_through(relay, peer)).for_each(&mut add);
     (direct, fallback)
 }
 
@@ -165,7 +171,8 @@ mod tests {
             named(2),
             named(3),
         ];
-        let (direct, fallback) = plan(peer, &hints, &relays);
+        let ways: Vec<&Multiaddr> = relays.ways(|_| false).collect();
+        let (direct, fallback) = plan(peer, &hints, &relays, &ways);
         let socket: Multiaddr = format!("/ip4/127.0.0.1/tcp/9/ws/p2p/{peer}").parse().unwrap();
         assert_eq!(direct, [socket, known, named(1).parse().unwrap(), named(2).parse().unwrap()]);
         assert_eq!(fallback, [circuit_through(&relay, peer)]);

@@ -89,6 +89,15 @@ impl Relays {
         self.relays.iter().filter(|relay| matches!(relay.state, State::Up(_))).map(|relay| &relay.address)
     }
 
+    /// Addresses of the relays that lead to others now: a connection will do, a reservation is for those who come.
+    pub fn ways<'a>(
+        &'a self,
+        is_connected: impl Fn(&libp2p::PeerId) -> bool + 'a,
+    ) -> impl Iterator<Item = &'a Multiaddr> {
+        let leads = move |relay: &&Relay| matches!(relay.state, State::Up(_)) || is_connected(&relay.peer);
+        self.relays.iter().filter(leads).map(|relay| &relay.address)
+    }
+
     /// When to call [`Relays::tick`] next.
     pub fn timeout(&self) -> Option<Time> {
         self.relays.iter().filter_map(|relay| relay.due()).min()
@@ -226,5 +235,6 @@ mod tests {
         assert_eq!((relays.timeout(), relays.up().count()), (None, 1));
         relays.on_down(&peer, Time(80));
         assert_eq!(relays.timeout(), Some(Time(330)));
+        assert_eq!((relays.ways(|_| false).count(), relays.ways(|relay| *relay == peer).count()), (0, 1));
     }
 }

@@ -571,6 +571,7 @@ impl Hosted {
             role: role.to_owned(),
             epoch: self.group.epoch(),
             term: self.group.term(),
+            asleep: self.instance.as_ref().is_some_and(Instance::is_asleep),
             sessions: self
                 .instance
                 .as_ref()

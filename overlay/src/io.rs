@@ -531,6 +531,8 @@ pub struct HostedInfo {
     pub epoch: u64,
     /// The authority's term.
     pub term: u64,
+    /// It has no worker until somebody calls it: nobody did for a minute.
+    pub asleep: bool,
     /// Open sessions.
     pub sessions: u32,
     /// Events that ran here.

@@ -99,3 +99,24 @@ test("a call from a second browser process, by WebRTC, to a service that a volun
     }, service);
     assert.deepEqual(answer, { found: [service], complete: true, name: "kv", length: 1 });
   }));
+
+test("a service that nobody calls for a minute sleeps, moves asleep, and the next call finds its state", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const browser = await world.browser();
+    const [a, b] = [await volunteer(world, browser, relay, "a"), await volunteer(world, browser, relay, "b")];
+    const caller = await joinPage(await world.page(browser, "caller"), relay);
+    const service = await publish(a, "counter");
+    const add = () => caller.evaluate(async (service) => decode(await (window.session ??= await peer.open(service)).call("add", encode(1))), service);
+    assert.deepEqual([await add(), await add()], [1, 2]);
+    const workers = () => a.workers().length + b.workers().length;
+    const awake = workers();
+    const asleep = (page) => soon(page, (service) => peer.status().hosting.find((each) => each.service === service)?.asleep, service, 100_000);
+    await asleep(a);
+    await asleep(b);
+    assert.equal(workers(), awake - 2, "those of the host and of its standby have ended");
+    assert.equal(await add(), 3);
+    await asleep(a);
+    await move(a, b, service);
+    assert.equal(await add(), 4);
+  }, 240_000));

@@ -66,5 +66,9 @@ fn services_that_nobody_uses_send_few_messages() {
     assert_eq!(resting, 24, "groups of three rest");
     let rate = messages_per_second(&mut world, 120);
     assert!(rate <= 20.0, "{rate} messages a second");
+    for tab in HOST..=TABS {
+        let hosting = world.peer(tab).expect("it runs").status().hosting;
+        assert!(hosting.iter().all(|hosted| hosted.asleep), "none has a worker");
+    }
     println!("{rate:.1} messages a second");
 }

@@ -94,6 +94,8 @@ export interface HostedService {
   role: 'leader' | 'follower' | 'standby' | 'joining' | 'witness';
   epoch: number;
   term: number;
+  /** It has no worker until somebody calls it: nobody did for a minute. */
+  asleep: boolean;
   sessions: number;
   events: number;
   gas: number;

@@ -36,6 +36,9 @@ pub fn HostedItem(props: &Props) -> Html {
             <div class="service-head">
                 <h3><bdi>{ service_name(&hosted.service) }</bdi></h3>
                 <span class={classes!("pill", (hosted.role == "leader").then_some("good"))} data-testid="hosted-role">{ role_word(&hosted.role) }</span>
+                if hosted.asleep {
+                    <span class="pill" data-testid="hosted-asleep" title="Nobody called it for a minute: it takes no processor, and wakes with the next call">{ "asleep" }</span>
+                }
                 <span class="mono small faint" title="Who leads: the term rises each time the service moves, the epoch when it had to begin anew">{ format!("epoch {}, term {}", hosted.epoch, hosted.term) }</span>
             </div>
             <dl class="numbers">

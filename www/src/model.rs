@@ -55,6 +55,8 @@ pub struct Hosted {
     pub role: String,
     pub epoch: u64,
     pub term: u64,
+    /// Nobody called it for a minute.
+    pub asleep: bool,
     pub sessions: u64,
     pub events: u64,
     pub gas: u64,
@@ -166,6 +168,7 @@ impl Hosted {
             role: text(value, "role"),
             epoch: count(value, "epoch"),
             term: count(value, "term"),
+            asleep: flag(value, "asleep"),
             sessions: count(value, "sessions"),
             events: count(value, "events"),
             gas: count(value, "gas"),

@@ -2,7 +2,8 @@
 //!
 //! Execution comes after commit, never before. `queued` is raft's applied index, `executed` the second cursor that
 //! gates replies, compaction and snapshots. A worker that is lost is made again from the last image and the log
-//! since (`docs/protocols/handover.md`).
+//! since (`docs/protocols/handover.md`). One that has nothing to do for a while *sleeps*: its worker ends, and is made again
+//! from the image when there is something to do.
 
 mod image;
 pub mod machine;
@@ -29,6 +30,8 @@ const IMAGE_EVERY_BYTES: usize = 4 * 1024 * 1024;
 /// Losses of the worker within [`STRIKE_WINDOW`] after which the service is stopped here.
 const MAX_STRIKES: usize = 3;
 const STRIKE_WINDOW: Millis = Millis::secs(60);
+/// An instance that has had nothing to do for this long sleeps.
+const SLEEP_AFTER: Millis = Millis::secs(60);
 
 /// A query that waits.
 #[derive(Clone, Debug)]
@@ -106,6 +109,10 @@ pub struct Instance {
     budget: Option<Budget>,
     report: Report,
     ready: bool,
+    /// Its worker has ended; the image has everything.
+    asleep: bool,
+    /// When there was something to do.
+    active_at: Time,
 }
 
 #[derive(Debug)]
@@ -139,6 +146,8 @@ impl Instance {
             budget: None,
             report: Report::default(),
             ready: false,
+            asleep: false,
+            active_at: cx.now,
         };
         instance.create(cx);
         instance
@@ -156,6 +165,7 @@ impl Instance {
             [] => Entry::Ack { key: NOBODY, ack: 0 },
             payload => wire::decode_unbounded(payload).unwrap_or(Entry::Ack { key: NOBODY, ack: 0 }),
         };
+        self.active_at = cx.now;
         self.queued_bytes += payload.len();
         self.queue.push_back((index, entry, payload.len()));
         self.advance(cx);
@@ -166,6 +176,7 @@ impl Instance {
         if self.queries.len() >= MAX_QUERIES {
             return false;
         }
+        self.active_at = cx.now;
         self.queries.push_back(job);
         self.advance(cx);
         true
@@ -246,6 +257,9 @@ impl Instance {
 
     /// The worker is lost: make it again from the last image and the entries since.
     pub fn on_failed(&mut self, cx: &mut Cx, reason: String) {
+        if self.asleep {
+            return;
+        }
         self.strikes.push_back(cx.now);
         self.strikes.retain(|at| cx.now.since(*at) < STRIKE_WINDOW);
         if self.strikes.len() >= MAX_STRIKES || !self.ready {
@@ -287,15 +301,21 @@ impl Instance {
         }
     }
 
-    /// Goes on when the gas of a new second allows it.
+    /// Goes on when the gas of a new second allows it, or goes to sleep.
     pub fn handle_timeout(&mut self, cx: &mut Cx) {
         self.advance(cx);
     }
 
     /// When [`Instance::handle_timeout`] wants to be called.
     pub fn timeout(&self) -> Option<Time> {
+        let sleeps = (!self.asleep && self.is_idle()).then(|| self.active_at + SLEEP_AFTER);
+        self.refill().or(sleeps)
+    }
+
+    /// When the gas of a new second is there for what waits.
+    fn refill(&self) -> Option<Time> {
         let budget = self.budget.as_ref().filter(|budget| budget.left <= 0)?;
-        let waits = matches!(self.work, Work::Idle) && !(self.queue.is_empty() && self.queries.is_empty());
+        let waits = matches!(self.work, Work::Idle) && !self.has_nothing_to_do();
         let missing = budget.left.unsigned_abs() * 1000 / u128::from(budget.per_second.max(1)) + 1;
         waits.then(|| budget.at + Millis(u64::try_from(missing).unwrap_or(1000).clamp(1, 1000)))
     }
@@ -314,7 +334,12 @@ impl Instance {
         self.id
     }
 
-    /// Is the module running.
+    /// Its worker has ended until there is something to do.
+    pub fn is_asleep(&self) -> bool {
+        self.asleep
+    }
+
+    /// Is the module running, or asleep.
     pub fn is_ready(&self) -> bool {
         self.ready
     }
@@ -368,12 +393,40 @@ impl Instance {
     }
 
     fn advance(&mut self, cx: &mut Cx) {
+        if self.asleep && (self.wants_image || !self.has_nothing_to_do()) {
+            self.asleep = false;
+            self.work = Work::Creating;
+            self.create(cx);
+        }
+        self.work_off(cx);
+        if self.is_idle() && !self.asleep && cx.now.since(self.active_at) >= SLEEP_AFTER {
+            if self.since.is_empty() {
+                self.asleep = true;
+                self.stop(cx);
+            } else {
+                self.snapshot(cx);
+            }
+        }
+    }
+
+    fn has_nothing_to_do(&self) -> bool {
+        self.queue.is_empty() && self.queries.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.ready && matches!(self.work, Work::Idle) && self.has_nothing_to_do() && !self.wants_image
+    }
+
+    fn snapshot(&mut self, cx: &mut Cx) {
+        self.run += 1;
+        self.work = Work::Snapshot;
+        cx.put(Output::Sandbox(SandboxCommand::Snapshot { instance: self.id, run: self.run }));
+    }
+
+    fn work_off(&mut self, cx: &mut Cx) {
         while self.ready && matches!(self.work, Work::Idle) {
             if self.wants_image || self.is_image_due() {
-                self.run += 1;
-                self.work = Work::Snapshot;
-                let command = SandboxCommand::Snapshot { instance: self.id, run: self.run };
-                cx.put(Output::Sandbox(command));
+                self.snapshot(cx);
             } else if !self.has_gas(cx.now) {
                 return;
             } else if self.run % 8 == 7 && !self.queries.is_empty() || self.queue.is_empty() {

@@ -221,3 +221,62 @@ fn gas_above_the_share_delays_and_does_not_change() {
     assert_eq!(commands(&mut cx).len(), 1);
     assert_eq!(instance.timeout(), None);
 }
+
+#[test]
+fn who_has_nothing_to_do_sleeps_and_is_woken_by_work() {
+    let (mut cx, mut instance) = start();
+    instance.enqueue(&mut cx, 1, &wire::encode(&session(KEY, 1, SessionInput::Open)));
+    instance.on_ran(&mut cx, 1, done(b"", vec![]));
+    commands(&mut cx);
+    assert_eq!(instance.timeout(), Some(NOW + SLEEP_AFTER));
+    cx.now = NOW + SLEEP_AFTER;
+    instance.handle_timeout(&mut cx);
+    let [SandboxCommand::Snapshot { run, .. }] = commands(&mut cx)[..] else {
+        panic!("the state is kept first")
+    };
+    // A call that comes meanwhile runs, and is not slept over.
+    instance.enqueue(&mut cx, 2, &wire::encode(&call(KEY, 2)));
+    instance.on_snapshot(&mut cx, run, b"memory".to_vec());
+    let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("the call") };
+    instance.on_ran(&mut cx, run, done(b"", vec![]));
+    assert_eq!(instance.timeout(), Some(NOW + SLEEP_AFTER + SLEEP_AFTER));
+
+    cx.now = cx.now + SLEEP_AFTER;
+    instance.handle_timeout(&mut cx);
+    let [SandboxCommand::Snapshot { run, .. }] = commands(&mut cx)[..] else {
+        panic!("the state is kept first")
+    };
+    instance.on_snapshot(&mut cx, run, b"later".to_vec());
+    assert_eq!(commands(&mut cx), [SandboxCommand::Stop { instance: InstanceId(1) }]);
+    assert!(instance.is_asleep() && instance.is_ready() && instance.timeout().is_none());
+    instance.on_failed(&mut cx, "the worker is gone".into());
+    instance.handle_timeout(&mut cx);
+    assert_eq!(commands(&mut cx), []);
+
+    instance.enqueue(&mut cx, 3, &wire::encode(&call(KEY, 3)));
+    let restore = Some(b"later".to_vec());
+    let create = SandboxCommand::Create { instance: InstanceId(1), package: package(1), restore };
+    assert_eq!(commands(&mut cx), [create]);
+    instance.on_created(&mut cx);
+    let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("the call that woke it") };
+    instance.on_ran(&mut cx, run, done(b"", vec![]));
+    assert_eq!((instance.executed(), instance.is_asleep()), (3, false));
+    assert_eq!(instance.machine().session(&KEY).unwrap().executed, 3);
+}
+
+#[test]
+fn a_sleeper_whose_worker_cannot_be_made_is_tried_again_from_its_image() {
+    let (mut cx, mut instance) = start();
+    cx.now = NOW + SLEEP_AFTER;
+    instance.handle_timeout(&mut cx);
+    assert!(instance.is_asleep(), "nothing was executed: it can begin anew");
+    commands(&mut cx);
+    instance.enqueue(&mut cx, 1, &wire::encode(&session(KEY, 1, SessionInput::Open)));
+    instance.on_failed(&mut cx, "no memory".into());
+    let create = SandboxCommand::Create { instance: InstanceId(1), package: package(1), restore: None };
+    assert_eq!(commands(&mut cx), [create.clone(), create]);
+    instance.on_created(&mut cx);
+    let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("the entry") };
+    instance.on_ran(&mut cx, run, done(b"", vec![]));
+    assert_eq!(instance.executed(), 1);
+}
