@@ -109,6 +109,7 @@ test("a service that nobody calls for a minute sleeps, moves asleep, and the nex
     const service = await publish(a, "counter");
     const add = () => caller.evaluate(async (service) => decode(await (window.session ??= await peer.open(service)).call("add", encode(1))), service);
     assert.deepEqual([await add(), await add()], [1, 2]);
+    await soon(a, (service) => peer.status().hosting.find((each) => each.service === service)?.standbys.length === 1, service);
     const workers = () => a.workers().length + b.workers().length;
     const awake = workers();
     const asleep = (page) => soon(page, (service) => peer.status().hosting.find((each) => each.service === service)?.asleep, service, 100_000);
