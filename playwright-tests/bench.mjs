@@ -32,6 +32,7 @@ const BENCHES = {
   p1: module("./bench/p1.mjs"),
   p13: module("./bench/p13.mjs"),
   p2: module("./bench/p2.mjs"),
+  p15: module("./bench/p15.mjs"),
   nick: module("./bench/nick.mjs"),
 };
 /** Longer ones, only when they are named. */
