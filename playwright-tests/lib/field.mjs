@@ -15,6 +15,9 @@ const ip = (...args) => spawnSync("ip", args, { encoding: "utf8", env: { ...proc
 export function enterField() {
   for (const args of [
     ["link", "add", LINK, "type", "veth", "peer", "name", `${LINK}1`],
+    // No address of IPv6: it would be ready a second later, and a browser drops what it loads when its network changes.
+    ["link", "set", LINK, "addrgenmode", "none"],
+    ["link", "set", `${LINK}1`, "addrgenmode", "none"],
     ["addr", "add", `${ADDRESS}/24`, "dev", LINK],
     ["link", "set", LINK, "up"],
     ["link", "set", `${LINK}1`, "up"],

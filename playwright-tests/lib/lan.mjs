@@ -61,6 +61,8 @@ export class Lan {
     ip("link", "add", name, "type", "veth", "peer", "name", inside);
     ip("link", "set", name, "master", "farm0", "up");
     ip("link", "set", inside, "netns", `${holder.pid}`);
+    // No address of IPv6: it would be ready a second later, and a browser drops what it loads when its network changes.
+    ipIn(place, "link", "set", inside, "addrgenmode", "none");
     ipIn(place, "link", "set", inside, "name", "eth0", "up");
     ipIn(place, "link", "set", "lo", "up");
     ipIn(place, "addr", "add", `${address}/24`, "dev", "eth0");
