@@ -110,7 +110,7 @@ impl VolunteerPolicy {
 impl Node {
     /// Gas per second that this node's person grants.
     pub(crate) fn capacity(&self) -> u64 {
-        self.policy.clone().unwrap_or_default().gas_per_second()
+        self.policy.as_ref().unwrap_or(&VolunteerPolicy::default()).gas_per_second()
     }
 
     /// Looks at the load, and sheds what will be too much.
@@ -205,25 +205,12 @@ mod tests {
 
     #[test]
     fn who_claims_most_room_and_refuses_is_not_asked_at_once_again() {
-        use crate::handover::hostile_tests::{host, offers, other, record, service, NOW};
-        use crate::io::{Input, Lane, Path, Role};
-        use crate::wire::{self, Control, Hello, Step};
+        use crate::handover::hostile_tests::{host, meets, offers, other, record, service};
+        use crate::wire::Step;
         let (mut node, honest, record) = (host(), PeerId([8; 32]), record());
         assert!(node.directory.learn(&node.cx, &mut node.net, &record));
-        node.handle(NOW, Input::Connected { peer: honest, path: Path::Direct });
         for (peer, capacity) in [(other(), u32::MAX), (honest, 500)] {
-            let hello = Hello {
-                role: Role::Tab,
-                name: String::new(),
-                volunteer: true,
-                witness: true,
-                capacity,
-                busy: 0,
-                hosting: Vec::new(),
-                addresses: Vec::new(),
-            };
-            let frame = wire::encode(&Control::Hello(hello));
-            node.handle(NOW, Input::Received { peer, lane: Lane::Control, frame });
+            meets(&mut node, peer, capacity, &[]);
         }
         assert_eq!(node.roomiest(service(), 1e6), Some(other()));
         offers(&mut node);

@@ -223,7 +223,9 @@ impl Node {
 
     /// A checkpoint of a durable service is on disk, or could not be put there: what it holds may be acknowledged.
     pub(crate) fn on_stored(&mut self, key: &str, done: bool) {
-        let Some((service, hosted)) = self.hosted.iter_mut().find(|(id, _)| state_key(**id) == key) else {
+        let waits =
+            |id: &ServiceId, hosted: &Hosted| hosted.saved.flushing.is_some() && state_key(*id) == key;
+        let Some((service, hosted)) = self.hosted.iter_mut().find(|(id, hosted)| waits(id, hosted)) else {
             return;
         };
         let Some(marks) = hosted.saved.flushing.take() else { return };
@@ -257,13 +259,17 @@ impl Node {
         if hosted.saved.index.is_none() {
             return;
         }
-        self.cx.put(Output::Store { key: state_key(hosted.service), value: None, flush: false });
+        self.forget_stored(state_key(hosted.service));
         hosted.saved.package.into_iter().for_each(|package| self.forget_package(package));
+    }
+
+    fn forget_stored(&mut self, key: String) {
+        self.cx.put(Output::Store { key, value: None, flush: false });
     }
 
     fn forget_package(&mut self, package: PackageId) {
         if !self.hosted.values().any(|other| other.saved.package == Some(package)) {
-            self.cx.put(Output::Store { key: package_key(package), value: None, flush: false });
+            self.forget_stored(package_key(package));
         }
     }
 
@@ -334,7 +340,7 @@ impl Node {
         later.retain(|host| !stateless && host.host != me && (host.epoch, host.term) > authority);
         if later.iter().any(|host| index.is_proven(service, &host.host)) {
             self.recalled.remove(&service);
-            self.cx.put(Output::Store { key: state_key(service), value: None, flush: false });
+            self.forget_stored(state_key(service));
             return;
         }
         if !later.is_empty() {
@@ -359,7 +365,7 @@ impl Node {
         let there = proven.filter_map(|host| self.net.peer(host)?.hello.as_ref()).any(serves);
         if there {
             self.recalled.remove(&service);
-            self.cx.put(Output::Store { key: state_key(service), value: None, flush: false });
+            self.forget_stored(state_key(service));
             return;
         }
         for host in hosts {
@@ -486,7 +492,7 @@ impl Node {
         let message = format!("what was stored of a service cannot be used: {reason}");
         self.cx.event(Event::Error { code: "refused".to_owned(), message });
         if for_good {
-            self.cx.put(Output::Store { key, value: None, flush: false });
+            self.forget_stored(key);
         }
     }
 
@@ -526,10 +532,8 @@ fn package_key(package: PackageId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handover::hostile_tests::{host, record, service, NOW};
-    use crate::io::{Input, Lane, Path, Role};
+    use crate::handover::hostile_tests::{host, meets, record, service, NOW};
     use crate::registry::HOST_LIFETIME;
-    use crate::wire::{Control, Hello};
     use ed25519_dalek::SigningKey;
 
     /// Anybody can sign a full chain with keys of its own, and say that it serves.
@@ -558,19 +562,7 @@ mod tests {
         };
         let claim = claim.encode(&[132; 32]).unwrap();
         assert!(node.directory.learn(&node.cx, &mut node.net, &claim));
-        let hello = Hello {
-            role: Role::Tab,
-            name: String::new(),
-            volunteer: true,
-            witness: true,
-            capacity: 1,
-            busy: 0,
-            hosting: vec!["counter@x".to_owned()],
-            addresses: Vec::new(),
-        };
-        node.handle(NOW, Input::Connected { peer: liar, path: Path::Direct });
-        let frame = wire::encode(&Control::Hello(hello));
-        node.handle(NOW, Input::Received { peer: liar, lane: Lane::Control, frame });
+        meets(&mut node, liar, 1, &["counter@x"]);
         let package = PackageId(crate::id::Hash([4; 32]));
         let state = State {
             record: ByteBuf::from(record.clone()),

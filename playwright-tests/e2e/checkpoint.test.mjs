@@ -28,14 +28,20 @@ const add = (page, times) =>
     return reply;
   }, times);
 
+/** A counter in a tab whose profile keeps what it stores, and a caller in another browser with a session. */
+async function called(world, change = {}) {
+  const relay = await world.relay();
+  const { context } = await world.profile();
+  const host = await joinPage(world.watch(await context.newPage(), "host"), relay);
+  const caller = await joinPage(await world.page(await world.browser(), "caller"), relay);
+  const service = await publish(host, "counter", change);
+  await open(caller, service);
+  return { relay, context, host, caller, service };
+}
+
 test("a publisher's tab is reloaded: its service is back, with its state, and sessions go on", () =>
   inWorld(async (world) => {
-    const relay = await world.relay();
-    const { context } = await world.profile();
-    const host = await joinPage(world.watch(await context.newPage(), "host"), relay);
-    const caller = await joinPage(await world.page(await world.browser(), "caller"), relay);
-    const service = await publish(host, "counter");
-    await open(caller, service);
+    const { relay, host, caller, service } = await called(world);
     assert.equal(await add(caller, 5), 5);
     await stored(host, service);
     const { id } = host;
@@ -48,12 +54,7 @@ test("a publisher's tab is reloaded: its service is back, with its state, and se
 
 test("a tab dies with calls that no checkpoint holds: their session ends in words, the service is back without them", () =>
   inWorld(async (world) => {
-    const relay = await world.relay();
-    const { context } = await world.profile();
-    const host = await joinPage(world.watch(await context.newPage(), "host"), relay);
-    const caller = await joinPage(await world.page(await world.browser(), "caller"), relay);
-    const service = await publish(host, "counter");
-    await open(caller, service);
+    const { relay, context, host, caller, service } = await called(world);
     assert.equal(await add(caller, 5), 5);
     await stored(host, service);
     // No checkpoint is taken between these calls and the end: the page has no time for it.
@@ -75,12 +76,7 @@ test("a tab dies with calls that no checkpoint holds: their session ends in word
 
 test("a durable service acknowledges nothing that is not on disk: its tab dies in the next moment, and nothing is lost", () =>
   inWorld(async (world) => {
-    const relay = await world.relay();
-    const { context } = await world.profile();
-    const host = await joinPage(world.watch(await context.newPage(), "host"), relay);
-    const caller = await joinPage(await world.page(await world.browser(), "caller"), relay);
-    const service = await publish(host, "counter", { durable: true });
-    await open(caller, service);
+    const { relay, context, host, caller, service } = await called(world, { durable: true });
     assert.equal(await add(caller, 8), 8);
     await host.close();
     const again = await joinPage(world.watch(await context.newPage(), "host again"), relay);

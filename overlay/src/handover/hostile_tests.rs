@@ -15,7 +15,9 @@ use crate::manifest::{Permit, StateKind};
 use crate::node::Node;
 use crate::registry::{Genesis, HostRecord, ServiceRecord, Succession, HOST_LIFETIME};
 use crate::time::{Millis, Time};
-use crate::wire::{self, ClientBody, ClientFrame, Control, ServerBody, ServerFrame, SessionFrame, Step};
+use crate::wire::{
+    self, ClientBody, ClientFrame, Control, Hello, ServerBody, ServerFrame, SessionFrame, Step,
+};
 
 pub(crate) const NOW: Time = Time(1_000_000_000);
 const SECRET: [u8; 32] = [1; 32];
@@ -79,6 +81,23 @@ pub(crate) fn record() -> Vec<u8> {
         withdrawn: false,
     };
     record.encode(&SECRET).unwrap()
+}
+
+/// A tab that volunteers with so much to spare greets the node, and says what it hosts.
+pub(crate) fn meets(node: &mut Node, peer: PeerId, capacity: u32, hosting: &[&str]) {
+    node.handle(NOW, Input::Connected { peer, path: Path::Direct });
+    let hello = Hello {
+        role: Role::Tab,
+        name: String::new(),
+        volunteer: true,
+        witness: true,
+        capacity,
+        busy: 0,
+        hosting: hosting.iter().map(ToString::to_string).collect(),
+        addresses: Vec::new(),
+    };
+    let frame = wire::encode(&Control::Hello(hello));
+    node.handle(NOW, Input::Received { peer, lane: Lane::Control, frame });
 }
 
 /// The host has offered its service to [`other`].

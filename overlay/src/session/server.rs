@@ -251,11 +251,16 @@ impl Server {
 
     /// A checkpoint is on disk: what it holds is acknowledged.
     pub fn on_flushed(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, marks: Marks) {
-        let before = self.flushed.replace(marks).unwrap_or_default();
-        let now = self.flushed.clone().unwrap_or_default();
-        for (key, mark) in now.into_iter().filter(|(key, mark)| before.get(key) != Some(mark)) {
+        let before = self.flushed.take().unwrap_or_default();
+        let news = marks.iter().filter(|(key, mark)| before.get(key) != Some(mark));
+        let no_items =
+            |key: &SessionKey, sent: u64| before.get(key).is_none_or(|(_, before)| *before == sent);
+        let news: Vec<(SessionKey, bool)> =
+            news.map(|(key, (_, sent))| (*key, no_items(key, *sent))).collect();
+        self.flushed = Some(marks);
+        for (key, no_items) in news {
             self.flush(cx, parts, key);
-            if before.get(&key).is_none_or(|(_, sent)| *sent == mark.1) {
+            if no_items {
                 self.send(cx, parts, key, ServerBody::Ack);
             }
         }
