@@ -250,6 +250,16 @@ mod tests {
     }
 
     #[test]
+    fn a_host_whose_alarms_ring_late_has_too_much_to_do() {
+        let mut node = crate::handover::hostile_tests::host();
+        for _ in 0..6 {
+            node.cx.now = node.cx.now + Millis(1_800);
+            node.keep_balance();
+        }
+        assert!(node.balance.too_much >= CONFIRMED && node.balance.busy == 100);
+    }
+
+    #[test]
     fn one_peak_is_forgotten() {
         let peak = after(&[0, 100, 100, 400]);
         let later = after(&[0, 100, 100, 400, 100, 100, 100, 100, 100, 100]);

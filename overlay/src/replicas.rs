@@ -295,6 +295,32 @@ impl Node {
 mod tests {
     use super::*;
 
+    #[test]
+    fn silence_counts_from_when_a_member_was_last_heard() {
+        use crate::handover::hostile_tests::{host, other, service};
+        let mut node = host();
+        node.net.on_bye(&mut node.cx, other());
+        node.cx.now = node.cx.now + LOST_AFTER;
+        let hosted = node.hosted.get_mut(&service()).unwrap();
+        hosted.note_lost(&node.cx, &node.net);
+        assert!(hosted.keeper.is_lost(node.cx.now, &9));
+    }
+
+    #[test]
+    fn who_has_not_answered_its_leader_is_no_live_holder() {
+        use crate::handover::hostile_tests::{host, other, service};
+        let mut node = host();
+        let hosted = node.hosted.get_mut(&service()).unwrap();
+        let own = (hosted.group.id(), Member { peer: node.cx.me, witness: false });
+        let holder = Member { peer: other(), witness: false };
+        assert!(hosted.group.change(&Members::from([own, (20, holder), (21, holder)])));
+        node.dirty.insert(service());
+        node.handle(node.cx.now, crate::io::Input::Wake);
+        let hosted = &node.hosted[&service()];
+        assert!(hosted.group.has_state_voter(other()), "they vote, and their tab is connected");
+        assert_eq!(hosted.live_holders(&node.cx, &node.net), 1);
+    }
+
     /// `h` a state holder, `w` a witness; capitals are live. The first is the leader.
     fn voters(text: &str) -> Vec<Voter> {
         let voter = |(n, c): (usize, char)| Voter {

@@ -280,3 +280,18 @@ fn a_sleeper_whose_worker_cannot_be_made_is_tried_again_from_its_image() {
     instance.on_ran(&mut cx, run, done(b"", vec![]));
     assert_eq!(instance.executed(), 1);
 }
+
+#[test]
+fn a_sleeper_is_woken_for_an_image() {
+    let (mut cx, mut instance) = start();
+    cx.now = NOW + SLEEP_AFTER;
+    instance.handle_timeout(&mut cx);
+    commands(&mut cx);
+    instance.take_image(&mut cx);
+    instance.on_created(&mut cx);
+    let commands = commands(&mut cx);
+    assert!(
+        matches!(commands[..], [SandboxCommand::Create { .. }, SandboxCommand::Snapshot { .. }]),
+        "{commands:?}"
+    );
+}
