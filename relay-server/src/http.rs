@@ -36,7 +36,7 @@ use self::connections::{Answering, Connections, Seat};
 use self::door::{Door, Stream};
 use self::paced::Pace;
 use crate::tls::Tls;
-use crate::{api, node, trust, web};
+use crate::{api, gateway, node, trust, web};
 
 /// Bytes of a request's head.
 const MAX_HEADER: usize = 16 * 1024;
@@ -105,7 +105,8 @@ impl Server {
         let connections = Connections::new(limits.connections, limits.per_address);
         let counted = connections.clone();
         let authority = tls.and_then(|tls| tls.authority.as_ref());
-        let app = api::routes(node, move || counted.counts())
+        let app = api::routes(node.clone(), move || counted.counts())
+            .merge(gateway::routes(node))
             .merge(trust::routes(authority))
             .merge(web::routes(files));
         let door = match tls {

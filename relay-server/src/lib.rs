@@ -16,6 +16,7 @@
 
 mod api;
 pub mod config;
+mod gateway;
 pub mod http;
 pub mod identity;
 pub mod node;
