@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::id::{PeerId, ServiceId};
 use crate::io::{Event, VolunteerPolicy};
+use crate::manifest::Package;
 use crate::node::Node;
 use crate::serving::GAS_PER_CORE;
 use crate::time::{Millis, Time};
@@ -101,6 +102,15 @@ impl Balance {
 }
 
 impl VolunteerPolicy {
+    /// Is a package among those that the person lets this node take.
+    pub(crate) fn takes(&self, package: &Package) -> bool {
+        let manifest = &package.manifest;
+        let listed = |list: &[String], on: &dyn Fn(&String) -> bool| list.is_empty() || list.iter().any(on);
+        listed(&self.services, &|name| *name == manifest.name || *name == package.full_name())
+            && listed(&self.publishers, &|peer| *peer == package.publisher.to_string())
+            && listed(&self.tags, &|tag| manifest.tags.contains(tag))
+    }
+
     /// Gas per second that the person grants.
     pub(crate) fn gas_per_second(&self) -> u64 {
         GAS_PER_CORE / 100 * u64::from(self.cpu.clamp(1, 100))

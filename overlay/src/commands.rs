@@ -25,6 +25,8 @@ pub(crate) struct Publishing {
     pub(crate) name: String,
     pub(crate) record: Vec<u8>,
     pub(crate) epoch: u64,
+    /// When it was put into the log of the running service.
+    pub(crate) proposed: Option<Time>,
 }
 
 /// A `package` command under way.

@@ -9,6 +9,7 @@ use crate::cx::Cx;
 use crate::group::{Group, GuardError};
 use crate::handover::source::Source;
 use crate::id::{PackageId, PeerId, ServiceId};
+use crate::instance::machine::Upgraded;
 use crate::instance::{Image, Instance};
 use crate::io::{Event, HostedInfo, Lane};
 use crate::manifest::{Manifest, StateKind};
@@ -47,6 +48,8 @@ pub enum Happened {
     Image(Box<Image>),
     /// The configuration changed.
     Configured,
+    /// The log replaced the module, or tried to.
+    Upgraded(Upgraded),
     /// The service cannot go on here.
     Broken(String),
     /// This node handed over: somebody else leads.
@@ -87,10 +90,14 @@ pub struct Hosted {
     pub signed: Vec<u8>,
     /// When it went there.
     pub put_at: Time,
+    /// A newer package that did not take the state over; it is not tried again.
+    pub unwanted: Option<PackageId>,
     /// The manifest's memory limit.
     pub memory_mib: u32,
     /// The manifest's storage limit.
     pub storage_mib: u32,
+    /// The bandwidth up that the manifest asks for, in kbit/s.
+    pub up_kbps: u32,
     /// The host ended its log: this standby goes on once it has all of it.
     pub take_over: Option<Ended>,
     standby_wanted: usize,
@@ -164,7 +171,9 @@ impl Hosted {
             renew_at: cx.now,
             signed: Vec::new(),
             put_at: Time(0),
+            unwanted: None,
             memory_mib: 0,
+            up_kbps: 0,
             storage_mib: 0,
             take_over: None,
             standby_wanted: 0,
@@ -202,6 +211,7 @@ impl Hosted {
         self.package = Some(package);
         let requires = &manifest.requires;
         (self.memory_mib, self.storage_mib) = (requires.memory_mib, requires.storage_mib);
+        self.up_kbps = requires.up_kbps;
         self.stateful = manifest.state != StateKind::None;
         let is_single = manifest.state == StateKind::Single;
         self.standby_wanted = if is_single { manifest.qos.standby as usize } else { 0 };
@@ -397,6 +407,7 @@ impl Hosted {
         self.events += report.notes.events;
         self.gas += report.notes.gas;
         self.traps += report.notes.traps;
+        happened.extend(report.notes.upgrade.map(Happened::Upgraded));
         for (level, text) in report.notes.logs {
             cx.event(Event::Log { service: self.name.clone(), level, text });
         }

@@ -22,7 +22,7 @@
 use service_abi::report::ModuleReport;
 use service_abi::{imports, limits as abi, HANDLE, MEMORY, RESERVED};
 
-use crate::manifest::{limits, Manifest};
+use crate::manifest::{limits, ExampleCall, Manifest};
 use crate::sandbox::Outcome;
 
 /// Why a module is refused before it runs, or after its trial. The text is for a person.
@@ -74,6 +74,9 @@ pub enum InspectError {
     /// The instance of the trial could not be made.
     #[error("the module could not be started: {0}")]
     Start(String),
+    /// An example of its manifest, counted from 1, did not end as promised.
+    #[error("its example {0}, {1}: {2}")]
+    Example(usize, String, String),
     /// An event of the trial trapped.
     #[error("the module trapped in its trial: {0}")]
     Trap(String),
@@ -128,7 +131,9 @@ pub fn inspect_within(report: &ModuleReport, limit: u32) -> Result<(), InspectEr
 pub struct Trial {
     /// Why the instance could not be made, if so.
     pub failed: Option<String>,
-    /// How the opening and closing of a session ended, in that order.
+    /// The calls that were made between the opening and the closing of a session.
+    pub examples: Vec<ExampleCall>,
+    /// How the opening, the examples and the closing ended, in that order.
     pub outcomes: Vec<Outcome>,
     /// The state after that.
     pub saved: Vec<u8>,
@@ -136,11 +141,17 @@ pub struct Trial {
     pub restored: Vec<u8>,
 }
 
-/// A module passes its trial if it starts, if opening and closing a session do not trap (they may fail), and if a
+/// A module passes its trial if it starts, if opening and closing a session do not trap (they may fail), if its examples
+/// end as promised, and if a
 /// restored copy has the very state that was saved.
 pub fn check_trial(trial: &Trial) -> Result<(), InspectError> {
     if let Some(reason) = &trial.failed {
         return Err(InspectError::Start(shorten(reason)));
+    }
+    for (at, (example, outcome)) in trial.examples.iter().zip(trial.outcomes.iter().skip(1)).enumerate() {
+        if let Err(why) = example.judge(outcome) {
+            return Err(InspectError::Example(at + 1, example.method.clone(), why));
+        }
     }
     for outcome in &trial.outcomes {
         if let Outcome::Trapped { reason } = outcome {
@@ -220,7 +231,17 @@ mod tests {
         let done = Outcome::Done { reply: Vec::new(), effects: Vec::new(), gas: 1 };
         let failed = Outcome::Failed { reply: b"no".to_vec(), effects: Vec::new(), gas: 1 };
         let trap = Outcome::Trapped { reason: "out of gas".into() };
-        let good = Trial { failed: None, outcomes: vec![done, failed], saved: vec![1], restored: vec![1] };
+        let call = ExampleCall { method: "m".into(), read_only: false, body: Vec::new(), expect: None };
+        let good = Trial {
+            failed: None,
+            examples: vec![call],
+            outcomes: vec![failed.clone(), done.clone(), failed.clone()],
+            saved: vec![1],
+            restored: vec![1],
+        };
+        let broken = Trial { outcomes: vec![done.clone(), failed, done], ..good.clone() };
+        let said = InspectError::Example(1, "m".into(), "it failed: no".into());
+        assert_eq!(check_trial(&broken), Err(said));
         assert_eq!(check_trial(&good), Ok(()));
         let unstarted = Trial { failed: Some("no memory".into()), ..good.clone() };
         assert_eq!(check_trial(&unstarted), Err(InspectError::Start("no memory".into())));

@@ -359,8 +359,9 @@ pub struct Query {
     pub near: Option<(f64, f64, f64)>,
 }
 
-/// What a volunteer takes on.
+/// What a volunteer takes on. A list that is empty takes any; a service has to be on each list that is not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct VolunteerPolicy {
     /// Share of a core in percent.
     pub cpu: u32,
@@ -370,14 +371,31 @@ pub struct VolunteerPolicy {
     /// Storage of all hosted modules together.
     #[serde(rename = "storageMiB")]
     pub storage_mib: u32,
-    /// Names, or `name@publisher`; empty means any.
+    /// Bandwidth up of all hosted services together, as their manifests ask for it, in kbit/s.
+    pub up_kbps: u32,
+    /// It runs on mains power, as far as is known.
+    pub mains: bool,
+    /// Names, or `name@publisher`.
     pub services: Vec<String>,
+    /// Peer ids of publishers.
+    pub publishers: Vec<String>,
+    /// Tags, of which a service has one at least.
+    pub tags: Vec<String>,
 }
 
 /// Of a node whose person set none.
 impl Default for VolunteerPolicy {
     fn default() -> Self {
-        Self { cpu: 50, memory_mib: 512, storage_mib: 256, services: Vec::new() }
+        Self {
+            cpu: 50,
+            memory_mib: 512,
+            storage_mib: 256,
+            up_kbps: 2_000,
+            mains: true,
+            services: Vec::new(),
+            publishers: Vec::new(),
+            tags: Vec::new(),
+        }
     }
 }
 

@@ -120,26 +120,25 @@ impl Node {
         let manifest = &known.package.manifest;
         let default = VolunteerPolicy::default();
         let policy = self.policy.as_ref().unwrap_or(&default);
-        let named = |allowed: &String| *allowed == manifest.name || *allowed == known.package.full_name();
-        if !wanted && !policy.services.is_empty() && !policy.services.iter().any(named) {
+        if !wanted && !policy.takes(&known.package) {
             return Err("this volunteer takes other services only".to_owned());
         }
         let coming = self.targets.coming().filter_map(|(_, id)| self.packages.get(&id));
         let coming = coming.map(|known| &known.package.manifest.requires);
-        let coming = coming.map(|requires| (requires.memory_mib, requires.storage_mib));
+        let coming = coming.map(|requires| (requires.memory_mib, requires.storage_mib, requires.up_kbps));
         let counts = |hosted: &&Hosted| standbys || !hosted.gives_way();
         let hosted = self.hosted.values().filter(counts);
-        let hosted = hosted.map(|hosted| (hosted.memory_mib, hosted.storage_mib));
-        let add = |sum: (u32, u32), one: (u32, u32)| (sum.0 + one.0, sum.1 + one.1);
-        let (memory, storage) = coming.chain(hosted).fold((0, 0), add);
+        let hosted = hosted.map(|hosted| (hosted.memory_mib, hosted.storage_mib, hosted.up_kbps));
+        let add = |sum: (u32, u32, u32), one: (u32, u32, u32)| (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2);
+        let (memory, storage, up) = coming.chain(hosted).fold((0, 0, 0), add);
         let has = Capabilities {
             memory_mib: policy.memory_mib.saturating_sub(memory),
             gas_per_second: policy.gas_per_second(),
             storage_mib: policy.storage_mib.saturating_sub(storage),
-            up_kbps: None,
+            up_kbps: Some(policy.up_kbps.saturating_sub(up)),
             latency_ms: None,
             features: Default::default(),
-            mains: true,
+            mains: policy.mains,
         };
         manifest::fits(manifest, &has).map_err(|unfit| unfit.to_string())
     }

@@ -312,9 +312,10 @@ impl Packages {
     fn compile(&mut self, cx: &mut Cx, package: PackageId) {
         let Some(known) = self.known.get(&package) else { return };
         let limits = manifest::limits(&known.package.manifest);
+        let examples = manifest::examples(&known.package.manifest);
         if let Some(module) = self.store.get(known.package.module.hash) {
             self.preparations.insert(package, Preparation::Compiling);
-            cx.put(Output::Sandbox(SandboxCommand::Prepare { package, module, limits }));
+            cx.put(Output::Sandbox(SandboxCommand::Prepare { package, module, limits, examples }));
         }
     }
 

@@ -187,6 +187,7 @@ impl Node {
         }
         self.dirty.extend(self.hosted.keys().copied());
         self.drop_leaderless();
+        self.give_up_publishing();
         self.renew_records();
         let tabs = self.net.of_role(Role::Tab).count() + self.net.dialling();
         let relay = self.net.of_role(Role::Relay).next();

@@ -4,7 +4,7 @@ use crate::commands::{no_package, Publishing};
 use crate::handover::source::Purpose as Wants;
 use crate::handover::target::Wanted;
 use crate::id::{PackageId, PeerId, RequestId, ServiceId};
-use crate::instance::machine::{Entry, MACHINE_VERSION};
+use crate::instance::machine::{Entry, Upgraded, MACHINE_VERSION};
 use crate::io::{Answer, Error, Event, Query};
 use crate::lookup::{Purpose, HOST_WITHIN};
 use crate::manifest::{self, Manifest, StateKind};
@@ -15,6 +15,8 @@ use crate::wire;
 
 /// Between two attempts to get a package that the log needs.
 const AWAIT_AGAIN: Millis = Millis::secs(2);
+/// How long a new version may wait to be committed.
+const UPGRADE_WITHIN: Millis = Millis::secs(30);
 /// From this length of the chain of hosts on, the publisher's next record names the present one as genesis.
 const RENEW_GENESIS: usize = 8;
 
@@ -56,7 +58,7 @@ impl Node {
         self.packages.learn(&mut self.cx, &json, &signature).map_err(too_much)?;
         let (name, short) = (package.full_name(), package.manifest.name.clone());
         let record = Vec::new();
-        self.publishing.insert(id, Publishing { request, service, name, record, epoch: 1 });
+        self.publishing.insert(id, Publishing { request, service, name, record, epoch: 1, proposed: None });
         // It may run in others' tabs already, though this one knows nothing of it (a reloaded page): what is published
         // now is then its next version, not another service of the same name.
         let query = Query { name: Some(short), ..Query::default() };
@@ -194,13 +196,17 @@ impl Node {
         let (service, record, epoch) = (publishing.service, publishing.record.clone(), publishing.epoch);
         let founded = match result {
             Err(reason) => Err(reason),
+            Ok(()) if self.hosted.get(&service).is_some_and(|hosted| hosted.package == Some(package)) => {
+                self.on_published(service);
+                Ok(())
+            }
+            // Published once the new module has taken the state over.
             Ok(()) if self.hosted.contains_key(&service) => {
-                self.directory.learn(&self.cx, &mut self.net, &record);
-                let upgraded = self.propose_upgrade(service, package);
-                if upgraded.is_ok() {
-                    self.on_published(service);
+                let proposed = self.propose_upgrade(service, package);
+                if let Some(publishing) = self.publishing.get_mut(&package) {
+                    publishing.proposed = Some(self.cx.now);
                 }
-                upgraded
+                proposed
             }
             // Somebody else serves it: the new record reaches them through the relays.
             Ok(()) if !self.known_hosts(service).is_empty() => {
@@ -213,6 +219,21 @@ impl Node {
         };
         if let Err(reason) = founded {
             self.fail_publish(service, &reason);
+        }
+    }
+
+    /// A new version whose log entry nobody committed in time: it may run yet.
+    pub(crate) fn give_up_publishing(&mut self) {
+        let now = self.cx.now;
+        let late = |p: &Publishing| p.proposed.is_some_and(|at| now.since(at) >= UPGRADE_WITHIN);
+        let late: Vec<PackageId> =
+            self.publishing.iter().filter(|(_, p)| late(p)).map(|(id, _)| *id).collect();
+        for package in late {
+            if let Some(publishing) = self.publishing.remove(&package) {
+                let unknown =
+                    "no majority of its copies took the new version in time; it may run yet".to_owned();
+                self.answer(publishing.request, Err(Error::UnknownOutcome(unknown)));
+            }
         }
     }
 
@@ -242,11 +263,42 @@ impl Node {
         self.cx.event(Event::Error { code: "refused".to_owned(), message });
     }
 
+    /// The log of a service that is served here replaced its module, or went back to the one before.
+    pub(crate) fn on_upgraded(&mut self, service: ServiceId, upgraded: &Upgraded) {
+        let Upgraded { from, to, refused } = upgraded;
+        let record = self.publishing.get(to).map(|publishing| publishing.record.clone());
+        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        let leads = hosted.group.leads();
+        match refused {
+            None => {
+                if let Some(record) = record {
+                    self.directory.learn(&self.cx, &mut self.net, &record);
+                    hosted.record = record;
+                    self.on_published(service);
+                }
+            }
+            Some(reason) => {
+                hosted.unwanted = Some(*to);
+                if let Some(known) = self.packages.get(from) {
+                    hosted.runs(*from, &known.package.manifest);
+                }
+                let name = hosted.name.clone();
+                let words =
+                    format!("the new version did not take the state over ({reason}); the one before goes on");
+                if !self.fail_publish(service, &words) && leads {
+                    let message = format!("{name}: {words}");
+                    self.cx.event(Event::Error { code: "refused".to_owned(), message });
+                }
+            }
+        }
+        self.dirty.insert(service);
+    }
+
     /// A service record was learned: does this node serve an older package of it?
     pub(crate) fn on_service_record(&mut self, service: ServiceId) {
         let Some(hosted) = self.hosted.get(&service).filter(|hosted| hosted.is_serving()) else { return };
         let Some(record) = self.directory.index().service(service, self.cx.now) else { return };
-        if hosted.package == Some(record.package) || hosted.source.is_some() {
+        if [hosted.package, hosted.unwanted].contains(&Some(record.package)) || hosted.source.is_some() {
             return;
         }
         let (package, publisher) = (record.package, record.publisher);

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{InstanceId, PackageId, PeerId};
+use crate::manifest::ExampleCall;
 
 /// Limits that decide an event's outcome. They come from the manifest, never from the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +166,8 @@ pub enum SandboxCommand {
         module: Vec<u8>,
         /// The limits to instrument it with.
         limits: Limits,
+        /// What its trial calls.
+        examples: Vec<ExampleCall>,
     },
     /// Make an instance of a prepared package: fresh (runs `start` and `_initialize`) or from a snapshot (runs
     /// neither). Answered by `Created` or `Failed`.

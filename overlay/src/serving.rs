@@ -106,6 +106,7 @@ impl Node {
                     self.on_authority_changed(service);
                 }
                 Happened::Needs(package) => self.get_package(service, package),
+                Happened::Upgraded(upgraded) => self.on_upgraded(service, &upgraded),
                 Happened::Broken(reason) => self.on_broken(service, reason),
             }
         }

@@ -318,7 +318,12 @@ mod tests {
             kv_bytes: 0,
         };
         let mut run = |sandbox: &mut ToySandbox, command| sandbox.handle(0, &mut rng, &command);
-        let prepare = SandboxCommand::Prepare { package, module: b"toy:counter:100".to_vec(), limits };
+        let prepare = SandboxCommand::Prepare {
+            package,
+            module: b"toy:counter:100".to_vec(),
+            limits,
+            examples: Vec::new(),
+        };
         let (mut one, mut two) = (ToySandbox::new(1), ToySandbox::new(2));
         run(&mut one, prepare.clone());
         run(&mut two, prepare);

@@ -60,7 +60,7 @@ impl Tabs {
     }
 
     fn volunteer(&mut self, node: usize) {
-        let policy = VolunteerPolicy { cpu: 50, memory_mib: 1024, storage_mib: 1024, services: Vec::new() };
+        let policy = VolunteerPolicy { memory_mib: 1024, storage_mib: 1024, ..VolunteerPolicy::default() };
         self.tell(node, Command::Volunteer(Some(policy)));
     }
 

@@ -22,7 +22,8 @@ fn world(single: usize, replicated: usize) -> World<Node> {
         );
     }
     for node in HOST..=TABS {
-        let policy = VolunteerPolicy { cpu: 100, memory_mib: 4096, storage_mib: 0, services: Vec::new() };
+        let policy =
+            VolunteerPolicy { cpu: 100, memory_mib: 4096, storage_mib: 0, ..VolunteerPolicy::default() };
         world.tell(node, Input::Command(RequestId(0), Command::Volunteer(Some(policy))));
     }
     while world.step(2_000_000).is_some() {}

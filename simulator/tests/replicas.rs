@@ -27,7 +27,7 @@ impl Tabs {
             let peer = Node::new(config, world.time());
             world.add(peer, node == RELAY);
             let policy =
-                VolunteerPolicy { cpu: 50, memory_mib: 1024, storage_mib: 1024, services: Vec::new() };
+                VolunteerPolicy { memory_mib: 1024, storage_mib: 1024, ..VolunteerPolicy::default() };
             if node != RELAY {
                 world.tell(node, Input::Command(RequestId(1), Command::Volunteer(Some(policy))));
             }

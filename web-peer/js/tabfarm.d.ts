@@ -43,6 +43,9 @@ export interface Manifest {
   access?: 'anyone' | string[];
   hosts?: 'anyone' | string[];
   interface: Record<string, { body?: object; reply?: object; readOnly?: boolean }>;
+  /** Calls that each host makes before it runs the package, at most 16; a reply that is given must come. JSON where the method
+   *  has a schema, else text. */
+  examples?: { method: string; body?: unknown; reply?: unknown }[];
   requires?: object;
   qos?: object;
   permissions?: { call?: string[]; datagrams?: boolean };
@@ -181,7 +184,7 @@ export interface Status {
   /** Replicated services of which this tab holds a stored copy, and waits for the other copies. */
   waiting: ServiceId[];
   sessions: SessionInfo[];
-  volunteer: { cpu: number; memoryMiB: number; storageMiB: number; services: string[] } | null;
+  volunteer: { cpu: number; memoryMiB: number; storageMiB: number; upKbps: number; mains: boolean; services: string[]; publishers: string[]; tags: string[] } | null;
 }
 
 export interface VolunteerPolicy {
@@ -191,8 +194,16 @@ export interface VolunteerPolicy {
   memoryMiB?: number;
   /** Default: 256. */
   storageMiB?: number;
-  /** Names or `name@publisher`. Default: any. */
+  /** Bandwidth up, in kbit/s: services are taken as long as what their manifests ask for fits. Default: 2,000. */
+  upKbps?: number;
+  /** Runs on mains power; services that ask for it go nowhere else. Default: true. */
+  mains?: boolean;
+  /** Names or `name@publisher`. Default: any. A service has to be on each list that is given. */
   services?: string[] | 'any';
+  /** Peer ids of publishers. Default: any. */
+  publishers?: string[] | 'any';
+  /** A service has one of these tags. Default: any. */
+  tags?: string[] | 'any';
 }
 
 interface PeerEvents {

@@ -155,8 +155,10 @@ export class Peer extends EventTarget {
   volunteer(policy) {
     const set = (id) => {
       if (!policy) return this.#raw.decline(id);
-      const { cpu = 50, memoryMiB = 256, storageMiB = 256, services = 'any' } = policy;
-      this.#raw.volunteer(id, cpu, memoryMiB, storageMiB, services === 'any' ? [] : services);
+      const list = (given = 'any') => (given === 'any' ? [] : Array.from(given, String));
+      const { cpu = 50, memoryMiB = 256, storageMiB = 256, upKbps = 2000, mains = true, services, publishers, tags } = policy;
+      const lists = { services: list(services), publishers: list(publishers), tags: list(tags) };
+      this.#raw.volunteer(id, JSON.stringify({ cpu, memoryMiB, storageMiB, upKbps, mains, ...lists }));
     };
     this.#ask(set).catch((error) => this.#report(error));
   }

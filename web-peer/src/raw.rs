@@ -238,17 +238,15 @@ impl RawPeer {
         self.for_session(request, session, |session| Command::Close { session });
     }
 
-    /// Sets what this peer takes on.
-    pub fn volunteer(
-        &self,
-        request: f64,
-        cpu: u32,
-        memory_mib: u32,
-        storage_mib: u32,
-        services: Vec<String>,
-    ) {
-        let policy = VolunteerPolicy { cpu, memory_mib, storage_mib, services };
-        self.command(request, Command::Volunteer(Some(policy)));
+    /// Sets what this peer takes on: a [`VolunteerPolicy`] as JSON.
+    pub fn volunteer(&self, request: f64, policy: &str) {
+        match serde_json::from_str::<VolunteerPolicy>(policy) {
+            Ok(policy) => self.command(request, Command::Volunteer(Some(policy))),
+            Err(error) => {
+                let refused = Error::Refused(format!("the policy cannot be read: {error}"));
+                self.fail(request, &refused);
+            }
+        }
     }
 
     /// Takes nothing on from now.

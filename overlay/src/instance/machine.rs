@@ -164,7 +164,15 @@ impl SessionState {
 /// What the event under way is for.
 #[derive(Clone, Debug, PartialEq)]
 enum Current {
-    Input { key: SessionKey, seq: u64, is_call: bool },
+    Input {
+        key: SessionKey,
+        seq: u64,
+        is_call: bool,
+    },
+    /// A new module meets the state; the package before it.
+    Upgrade {
+        from: PackageId,
+    },
     Other,
 }
 
@@ -183,6 +191,9 @@ pub struct Machine {
     skip: BTreeSet<u64>,
     /// Undelivered bytes of all sessions.
     outboxes_bytes: usize,
+    /// The package that an upgrade under way replaces.
+    #[serde(skip)]
+    replaced: Option<PackageId>,
     #[serde(skip)]
     current: Option<Current>,
     #[serde(skip)]
@@ -209,6 +220,19 @@ pub struct Notes {
     pub events: u64,
     /// Traps.
     pub traps: u64,
+    /// An upgrade, and how it ended.
+    pub upgrade: Option<Upgraded>,
+}
+
+/// The end of an upgrade.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upgraded {
+    /// The package that ran before.
+    pub from: PackageId,
+    /// The new one.
+    pub to: PackageId,
+    /// Why the new one did not take the state over: the one before goes on, with the state that it had.
+    pub refused: Option<String>,
 }
 
 impl Machine {
@@ -225,6 +249,7 @@ impl Machine {
             now: Time(0),
             skip: BTreeSet::new(),
             outboxes_bytes: 0,
+            replaced: None,
             current: None,
             follow_ups: VecDeque::new(),
             calls: 0,
@@ -292,7 +317,7 @@ impl Machine {
             }
             Entry::Upgrade { package, now } => {
                 self.now = self.now.max(now);
-                self.package = package;
+                self.replaced = Some(std::mem::replace(&mut self.package, package));
                 Next::Upgrade(package)
             }
             Entry::Skip { index } => {
@@ -308,7 +333,8 @@ impl Machine {
 
     /// The module was replaced; it gets to know.
     pub fn upgraded(&mut self) -> Next {
-        self.current = Some(Current::Other);
+        let from = self.replaced.take().unwrap_or(self.package);
+        self.current = Some(Current::Upgrade { from });
         Next::Run(self.event(EventKind::Upgrade, 0, None, 0, Vec::new()))
     }
 
@@ -330,6 +356,10 @@ impl Machine {
                 (CallResult::Trapped(reason), Vec::new())
             }
         };
+        if let Some(Current::Upgrade { from }) = self.current {
+            self.current = None;
+            return self.finish_upgrade(from, result, effects);
+        }
         let result = match result {
             CallResult::Ok(body) | CallResult::Failed(body) if body.len() > MAX_BODY => {
                 CallResult::Trapped(format!("the reply has {} bytes, more than {MAX_BODY}", body.len()))
@@ -342,6 +372,23 @@ impl Machine {
         for effect in effects {
             self.apply(effect);
         }
+        self.close_overflowing();
+        self.next()
+    }
+
+    /// A new module that fails or traps when it meets the state is not the service's: the sandbox has the one before again.
+    fn finish_upgrade(&mut self, from: PackageId, result: CallResult, effects: Vec<Effect>) -> Next {
+        let to = self.package;
+        let refused = match result {
+            CallResult::Ok(_) => None,
+            CallResult::Failed(text) => Some(String::from_utf8_lossy(&text).chars().take(200).collect()),
+            CallResult::Trapped(reason) => Some(reason),
+        };
+        match &refused {
+            None => effects.into_iter().for_each(|effect| self.apply(effect)),
+            Some(_) => self.package = from,
+        }
+        self.notes.upgrade = Some(Upgraded { from, to, refused });
         self.close_overflowing();
         self.next()
     }

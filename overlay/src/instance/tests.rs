@@ -70,6 +70,27 @@ fn a_module_that_calls_in_answer_to_each_answer_comes_to_an_end() {
 }
 
 #[test]
+fn a_version_that_does_not_take_the_state_over_is_not_the_services() {
+    let mut machine = opened(&[KEY]);
+    let upgrade = |package| Entry::Upgrade { package, now: NOW };
+    let end = |machine: &mut Machine, index, to, outcome| {
+        assert_eq!(machine.begin(index, upgrade(to)), Next::Upgrade(to));
+        let Next::Run(event) = machine.upgraded() else { panic!("the module was not told") };
+        assert_eq!((event.kind, machine.finish(outcome)), (EventKind::Upgrade, Next::Done));
+        (machine.package, machine.take_notes().upgrade.unwrap().refused)
+    };
+    let sends = vec![Effect::Send { session: 1, bytes: vec![1] }];
+    let failed = Outcome::Failed { reply: b"no such form".to_vec(), effects: sends.clone(), gas: 1 };
+    assert_eq!(end(&mut machine, 2, package(2), failed), (package(1), Some("no such form".into())));
+    let trapped = Outcome::Trapped { reason: "unreachable".into() };
+    assert_eq!(end(&mut machine, 3, package(3), trapped), (package(1), Some("unreachable".into())));
+    assert!(machine.session(&KEY).unwrap().outbox.is_empty(), "it did nothing");
+    assert_eq!(end(&mut machine, 4, package(4), done(b"", sends)), (package(4), None));
+    assert_eq!(machine.session(&KEY).unwrap().outbox.len(), 1);
+    run(&mut machine, 5, call(KEY, 2), done(b"ok", vec![]));
+}
+
+#[test]
 fn a_trap_has_no_effects_but_an_answer() {
     let mut machine = opened(&[KEY]);
     run(&mut machine, 2, call(KEY, 2), Outcome::Trapped { reason: "out of gas".into() });

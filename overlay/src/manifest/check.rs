@@ -2,12 +2,15 @@
 
 use serde_json::Value;
 
-use super::{Manifest, Method, Permit, ABI, FORMAT, MAX_MANIFEST};
+use super::{Example, Manifest, Method, Permit, ABI, FORMAT, MAX_MANIFEST};
 use crate::id::PeerId;
+use crate::io::MAX_BODY;
 use crate::wire::MAX_LEARNERS;
 
 /// The most methods of an interface.
 const MAX_METHODS: usize = 64;
+/// The most examples.
+const MAX_EXAMPLES: usize = 16;
 /// The most tags.
 const MAX_TAGS: usize = 8;
 /// The most peers in `access` and in `hosts`: a record with the list must stay below 4 KiB.
@@ -67,6 +70,12 @@ pub enum ManifestError {
     /// A method's schema of the reply.
     #[error("interface.{0}.reply: {1}")]
     Reply(String, &'static str),
+    /// Too many examples.
+    #[error("examples: at most 16")]
+    Examples,
+    /// An example, counted from 1.
+    #[error("examples, number {0}: {1}")]
+    Example(usize, &'static str),
     /// Memory.
     #[error("requires.memoryMiB: 1 to 256")]
     Memory,
@@ -138,6 +147,10 @@ impl Manifest {
         ensure(is_permit(&self.hosts), E::Hosts)?;
         ensure(self.interface.len() <= MAX_METHODS, E::Methods)?;
         self.interface.iter().try_for_each(|(name, method)| check_method(name, method))?;
+        ensure(self.examples.len() <= MAX_EXAMPLES, E::Examples)?;
+        for (at, example) in self.examples.iter().enumerate() {
+            self.check_example(example).map_err(|why| E::Example(at + 1, why))?;
+        }
 
         let requires = &self.requires;
         ensure((1..=256).contains(&requires.memory_mib), E::Memory)?;
@@ -164,6 +177,22 @@ impl Manifest {
         )?;
         ensure(self.location.is_none_or(is_location), E::Location)?;
         ensure(self.ui.as_deref().is_none_or(is_path), E::UiPath)
+    }
+}
+
+impl Manifest {
+    fn check_example(&self, example: &Example) -> Result<(), &'static str> {
+        let method = self.interface.get(&example.method).ok_or("the interface has no such method")?;
+        for (value, schema) in [(&example.body, &method.body), (&example.reply, &method.reply)] {
+            match value {
+                Some(Value::String(text)) if schema.is_none() && text.len() <= MAX_BODY => {}
+                Some(_) if schema.is_none() => {
+                    return Err("without a schema, body and reply are texts of at most 256 KiB")
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -288,6 +317,7 @@ mod tests {
         "tags": ["example"], "engine": "wasm", "state": "single", "access": "anyone", "hosts": "anyone",
         "interface": { "add": { "body": { "type": "integer" }, "reply": { "type": "integer" } },
                        "read": { "readOnly": true } },
+        "examples": [],
         "requires": { "memoryMiB": 16, "gasPerSecond": 50000000, "storageMiB": 0, "upKbps": 0, "features": [] },
         "qos": { "responseMs": 200, "sessionsPerServer": 100, "minServers": 1, "maxServers": 8, "idleSeconds": 600, "standby": 1 },
         "permissions": { "call": [], "datagrams": false }, "location": [52.52, 13.40], "ui": "index.html" }"#;
@@ -349,6 +379,13 @@ mod tests {
                 E::Body("add".into(), "a JSON Schema nests at most 16 levels deep"),
             ),
             ("/interface/add/reply", wide, E::Reply("add".into(), "a JSON Schema holds at most 512 values")),
+            ("/examples", json!([{ "method": "sub" }]), E::Example(1, "the interface has no such method")),
+            (
+                "/examples",
+                json!([{ "method": "add", "body": [1] }, { "method": "read", "reply": 1 }]),
+                E::Example(2, "without a schema, body and reply are texts of at most 256 KiB"),
+            ),
+            ("/examples", json!(vec![json!({ "method": "add" }); 17]), E::Examples),
             ("/requires/memoryMiB", json!(0), E::Memory),
             ("/requires/memoryMiB", json!(257), E::Memory),
             ("/requires/gasPerSecond", json!(2_000_000_000_000_u64), E::Gas),
@@ -386,6 +423,7 @@ mod tests {
             ("/qos", json!({ "x": 1 })),
             ("/permissions", json!({ "x": 1 })),
             ("/interface/add", json!({ "bdy": {} })),
+            ("/examples", json!([{ "method": "add", "expect": 1 }])),
             ("/location", json!([1, 2, 3])),
         ] {
             assert!(matches!(changed(path, value.clone()), Err(ManifestError::Json(_))), "{path} {value}");

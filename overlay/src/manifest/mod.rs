@@ -27,11 +27,13 @@ use crate::id::{InvalidId, PeerId};
 use crate::sandbox::Limits;
 
 mod check;
+mod example;
 mod fit;
 mod package;
 
 pub use check::ManifestError;
 pub(crate) use check::{is_location, is_name, is_printable, is_version};
+pub use example::{examples, ExampleCall};
 pub use fit::{fits, Capabilities, Unfit};
 pub use package::{
     file_ref, package_id, sign, verify, FileRef, Package, PackageError, Signature, MAX_MODULE, MAX_UI,
@@ -91,6 +93,10 @@ pub struct Manifest {
     pub hosts: Permit,
     /// The methods, at most 64.
     pub interface: BTreeMap<String, Method>,
+    /// Calls that show what the service does, at most 16. Each host makes them in this order, in one session of a fresh
+    /// instance, before it runs the package.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<Example>,
     /// What a host must offer.
     #[serde(default)]
     pub requires: Requires,
@@ -191,6 +197,20 @@ pub struct Method {
     pub reply: Option<Value>,
     /// It changes nothing, so that any replica may answer it.
     pub read_only: bool,
+}
+
+/// A call of a method, and what comes of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    /// A method of the interface.
+    pub method: String,
+    /// The body: JSON where the method has a schema for it, else text; absent means empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Value>,
+    /// The reply, in the same form; absent means any, as long as the call succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Value>,
 }
 
 /// What a host must offer.

@@ -242,7 +242,7 @@ impl<'a, P: Peer, F: Fn(Config, Time) -> P> Run<'a, P, F> {
     fn volunteer(&mut self, node: NodeIndex) {
         if (self.scenario.relays..self.scenario.relays + self.scenario.volunteers).contains(&node) {
             let policy =
-                VolunteerPolicy { cpu: 50, memory_mib: 1024, storage_mib: 1024, services: Vec::new() };
+                VolunteerPolicy { memory_mib: 1024, storage_mib: 1024, ..VolunteerPolicy::default() };
             self.command(node, Command::Volunteer(Some(policy)), Waiting::Volunteer);
         }
     }

@@ -15,7 +15,7 @@ use web_sys::{MessageChannel, MessageEvent, MessagePort, Performance, Window};
 
 use crate::codec;
 use crate::frame::Frame;
-use crate::inspector::{Inspector, Verdict};
+use crate::inspector::{Inspector, Rules, Verdict};
 use crate::trial::Trials;
 
 /// An instance that has answered nothing for so long is ended. Generous, since gas is the real limit.
@@ -129,8 +129,8 @@ impl Shared {
         let shared = self;
         let mut state = shared.state.borrow_mut();
         match command {
-            SandboxCommand::Prepare { package, module, limits } => {
-                if let Err(reason) = shared.prepare(&mut state, package, &module, limits) {
+            SandboxCommand::Prepare { package, module, limits, examples } => {
+                if let Err(reason) = shared.prepare(&mut state, package, &module, (limits, examples)) {
                     state.events.push(SandboxEvent::Refused { package, reason });
                 }
             }
@@ -192,7 +192,7 @@ impl Shared {
         state: &mut State,
         package: PackageId,
         module: &[u8],
-        limits: Limits,
+        rules: Rules,
     ) -> Result<(), String> {
         if module.len() > service_abi::limits::MAX_MODULE {
             return Err(format!(
@@ -214,7 +214,7 @@ impl Shared {
         }
         state.inspecting_since.get_or_insert(self.now());
         match &mut state.inspector {
-            Some(inspector) => inspector.prepare(package, module, limits),
+            Some(inspector) => inspector.prepare(package, module, rules),
             None => Err("the inspector could not be started".into()),
         }
     }
@@ -223,12 +223,12 @@ impl Shared {
         let trial = {
             let mut state = self.state.borrow_mut();
             let Some(inspector) = &mut state.inspector else { return };
-            let Some((package, limits)) = inspector.next() else { return };
+            let Some((package, (limits, examples))) = inspector.next() else { return };
             state.inspecting_since = inspector.is_busy().then(|| self.now());
             match verdict {
                 Ok(code) => {
                     state.keep(package, Prepared { code, limits, used: self.now() });
-                    Ok(state.trials.begin(package))
+                    Ok(state.trials.begin(package, examples))
                 }
                 Err(reason) => Err(SandboxEvent::Refused { package, reason }),
             }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use js_sys::{Array, ArrayBuffer, Object, Reflect, Uint8Array};
 use overlay::id::PackageId;
+use overlay::manifest::ExampleCall;
 use overlay::sandbox::Limits;
 use wasm_bindgen::prelude::*;
 use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
@@ -14,10 +15,13 @@ const MAX_WAITING: usize = 64;
 /// What became of a module.
 pub(crate) type Verdict = Result<ArrayBuffer, String>;
 
+/// What a module is instrumented with, and the calls of its trial.
+pub(crate) type Rules = (Limits, Vec<ExampleCall>);
+
 /// Prepares modules one after the other in a worker of its own.
 pub(crate) struct Inspector {
     worker: Worker,
-    waiting: VecDeque<(PackageId, Limits)>,
+    waiting: VecDeque<(PackageId, Rules)>,
     _closures: [Closure<dyn FnMut(MessageEvent)>; 2],
 }
 
@@ -45,12 +49,7 @@ impl Inspector {
     }
 
     /// Asks for a module; `Err` is the refusal.
-    pub(crate) fn prepare(
-        &mut self,
-        package: PackageId,
-        module: &[u8],
-        limits: Limits,
-    ) -> Result<(), String> {
+    pub(crate) fn prepare(&mut self, package: PackageId, module: &[u8], rules: Rules) -> Result<(), String> {
         if self.waiting.len() >= MAX_WAITING {
             return Err("too many modules wait to be inspected".into());
         }
@@ -58,16 +57,16 @@ impl Inspector {
         let message = Object::new();
         // Setting properties of a plain new object cannot fail.
         let _ = Reflect::set(&message, &"module".into(), &bytes);
-        let _ = Reflect::set(&message, &"memoryPages".into(), &limits.memory_pages.into());
+        let _ = Reflect::set(&message, &"memoryPages".into(), &rules.0.memory_pages.into());
         self.worker
             .post_message_with_transfer(&message, &Array::of1(&bytes))
             .map_err(|_| String::from("the module could not be sent to the inspector"))?;
-        self.waiting.push_back((package, limits));
+        self.waiting.push_back((package, rules));
         Ok(())
     }
 
     /// The module that the next verdict is about.
-    pub(crate) fn next(&mut self) -> Option<(PackageId, Limits)> {
+    pub(crate) fn next(&mut self) -> Option<(PackageId, Rules)> {
         self.waiting.pop_front()
     }
 

@@ -1,8 +1,10 @@
 //! The trial of a module before its first service runs (Amoretti, SP2A: a peer tries what it downloaded): it starts, a
-//! session opens and closes, and a second instance is restored from its state. `overlay::inspect` judges what came out.
+//! session opens, the manifest's examples are called, it closes, and a second instance is restored from its state.
+//! `overlay::inspect` judges what came out.
 
 use overlay::id::{InstanceId, PackageId, PeerId};
 use overlay::inspect::{check_trial, Trial};
+use overlay::manifest::ExampleCall;
 use overlay::sandbox::{EventKind, GuestEvent, SandboxCommand, SandboxEvent};
 
 /// Trials take numbers from here up; a kernel counts its instances from the bottom.
@@ -11,8 +13,8 @@ const FIRST_ID: u64 = 1 << 63;
 const NOW_MS: u64 = 1_767_225_600_000;
 /// How the worker begins when a module's start failed; the verdict says so itself.
 const NOT_STARTED: &str = "the module could not be started: ";
-/// The run of a snapshot; events are 0 and 1.
-const SNAPSHOT: u64 = 2;
+/// The run of a snapshot; events count from 0.
+const SNAPSHOT: u64 = 1_000;
 
 /// The trials under way.
 #[derive(Default)]
@@ -39,25 +41,26 @@ pub(crate) struct Next {
 
 impl Trials {
     /// Begins the trial of an instrumented package.
-    pub(crate) fn begin(&mut self, package: PackageId) -> Vec<SandboxCommand> {
+    pub(crate) fn begin(&mut self, package: PackageId, examples: Vec<ExampleCall>) -> Vec<SandboxCommand> {
         let instance = self.number();
-        let seen = Trial { failed: None, outcomes: Vec::new(), saved: Vec::new(), restored: Vec::new() };
+        let called = examples.iter().map(|example| {
+            let kind = if example.read_only { EventKind::Query } else { EventKind::Call };
+            (kind, service_abi::input::join_call(&example.method, &example.body).unwrap_or_default())
+        });
+        let events = std::iter::once((EventKind::Open, Vec::new()))
+            .chain(called)
+            .chain([(EventKind::Close, Vec::new())]);
+        let mut commands = vec![SandboxCommand::Create { instance, package, restore: None }];
+        commands.extend(events.zip(0..).map(|((kind, input), run)| {
+            let consumer = Some(PeerId([1; 32]));
+            let event = GuestEvent { kind, session: 1, now_ms: NOW_MS, seed: 1, consumer, input };
+            SandboxCommand::Run { instance, run, event }
+        }));
+        commands.push(SandboxCommand::Snapshot { instance, run: SNAPSHOT });
+        let (outcomes, saved, restored) = Default::default();
+        let seen = Trial { failed: None, examples, outcomes, saved, restored };
         self.running.push(Running { package, instance, seen });
-        let event = |kind| GuestEvent {
-            kind,
-            session: 1,
-            now_ms: NOW_MS,
-            seed: 1,
-            consumer: Some(PeerId([1; 32])),
-            input: Vec::new(),
-        };
-        let run = |run, kind| SandboxCommand::Run { instance, run, event: event(kind) };
-        vec![
-            SandboxCommand::Create { instance, package, restore: None },
-            run(0, EventKind::Open),
-            run(1, EventKind::Close),
-            SandboxCommand::Snapshot { instance, run: SNAPSHOT },
-        ]
+        commands
     }
 
     /// Takes an event of a trial's instance; any other is given back.
@@ -147,7 +150,7 @@ mod tests {
     /// The verdict on a module whose opening ends like this and whose copy has this state.
     fn verdict(open: Outcome, copy: &[u8]) -> SandboxEvent {
         let mut trials = Trials::default();
-        assert_eq!(trials.begin(PACKAGE).len(), 4);
+        assert_eq!(trials.begin(PACKAGE, Vec::new()).len(), 4);
         for event in [SandboxEvent::Created { instance: instance(1) }, ran(0, open), ran(1, done())] {
             assert_eq!(trials.handle(event), Ok(Next::default()));
         }
@@ -178,9 +181,44 @@ mod tests {
     }
 
     #[test]
+    fn examples_are_called_between_opening_and_closing() {
+        let call = |method: &str, read_only| ExampleCall {
+            method: method.to_owned(),
+            read_only,
+            body: b"1".to_vec(),
+            expect: None,
+        };
+        let mut trials = Trials::default();
+        let begun = trials.begin(PACKAGE, vec![call("add", false), call("read", true)]);
+        let kinds: Vec<_> = begun
+            .iter()
+            .filter_map(|command| match command {
+                SandboxCommand::Run { event, .. } => Some((event.kind, event.input.clone())),
+                _ => None,
+            })
+            .collect();
+        let input = |name: &str| service_abi::input::join_call(name, b"1").unwrap();
+        let called = [(EventKind::Call, input("add")), (EventKind::Query, input("read"))];
+        assert_eq!(kinds[1..3], called);
+        trials.handle(ran(0, done())).unwrap();
+        let failed = Outcome::Failed { reply: b"not yet".to_vec(), effects: Vec::new(), gas: 1 };
+        for (run, outcome) in [(1, failed), (2, done()), (3, done())] {
+            trials.handle(ran(run, outcome)).unwrap();
+        }
+        let state =
+            |number| SandboxEvent::Snapshot { instance: instance(number), run: SNAPSHOT, state: vec![1] };
+        trials.handle(state(1)).unwrap();
+        let reason = "its example 1, add: it failed: not yet".to_owned();
+        assert_eq!(
+            trials.handle(state(2)).unwrap().verdict,
+            Some(SandboxEvent::Refused { package: PACKAGE, reason })
+        );
+    }
+
+    #[test]
     fn a_start_that_fails_is_refused_and_others_events_are_given_back() {
         let mut trials = Trials::default();
-        trials.begin(PACKAGE);
+        trials.begin(PACKAGE, Vec::new());
         let foreign = SandboxEvent::Created { instance: InstanceId(1) };
         assert_eq!(trials.handle(foreign.clone()), Err(foreign));
         let said = format!("{NOT_STARTED}out of gas");

@@ -62,7 +62,12 @@ impl Sandbox {
             output_bytes: output,
             kv_bytes: kv as u64,
         };
-        self.0.command(SandboxCommand::Prepare { package: id(package), module, limits });
+        self.0.command(SandboxCommand::Prepare {
+            package: id(package),
+            module,
+            limits,
+            examples: Vec::new(),
+        });
     }
 
     /// [`SandboxCommand::Create`].
