@@ -192,7 +192,9 @@ impl Node {
                 Err(reason) => self.answer(request, Err(Error::Refused(reason))),
             }
         }
-        let Some(publishing) = self.publishing.get(&package) else { return };
+        // The log asks for the package too: its end is not that of a preparation.
+        let waits = |publishing: &&Publishing| publishing.proposed.is_none();
+        let Some(publishing) = self.publishing.get(&package).filter(waits) else { return };
         let (service, record, epoch) = (publishing.service, publishing.record.clone(), publishing.epoch);
         let founded = match result {
             Err(reason) => Err(reason),

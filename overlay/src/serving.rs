@@ -321,7 +321,10 @@ impl Node {
     pub(crate) fn on_serving(&mut self, service: ServiceId) {
         self.on_configured(service);
         self.on_authority_changed(service);
-        self.on_published(service);
+        // A new version is published once it has taken the state over.
+        if !self.publishing.values().any(|p| p.service == service && p.proposed.is_some()) {
+            self.on_published(service);
+        }
         self.finish_wanted(service);
     }
 

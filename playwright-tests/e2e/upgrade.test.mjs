@@ -36,7 +36,7 @@ test("a new version takes over; one that traps or fails when it meets the state 
     assert.deepEqual([await inSession(), await inSession()], ["a", "b"]);
     for (const [upgrade, why] of [["unreachable", "unreachable"], ['(call $reply (i32.const 0) (i32.const 0)) (return (i32.const 1))', "refused"]]) {
       const { code, message } = await published("2.0.0", "A", upgrade);
-      assert.equal(code, "invalid-package");
+      assert.equal(code, "invalid-package", why);
       assert.match(message, new RegExp(`did not take the state over \\(${why}\\); the one before goes on`));
     }
     assert.deepEqual([await inSession(), await inSession()], ["c", "d"], "the old module with its memory");

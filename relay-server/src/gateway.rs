@@ -10,7 +10,7 @@ use axum::body::{to_bytes, Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{header, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{options, post};
+use axum::routing::post;
 use axum::Router;
 use overlay::id::SessionId;
 use overlay::io::{Answer, Command, Error, SessionInfo, MAX_BODY};
@@ -34,8 +34,7 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
 /// The routes.
 pub fn routes(node: Handle) -> Router {
     Router::new()
-        .route("/s/{service}/{method}", post(call))
-        .route("/s/{*rest}", options(preflight))
+        .route("/s/{service}/{method}", post(call).options(preflight))
         .layer(axum::middleware::map_response(open_to_all))
         .with_state(node)
 }
