@@ -35,6 +35,8 @@ pub(crate) struct PackageRequest {
     pub(crate) request: RequestId,
     pub(crate) package: PackageId,
     pub(crate) providers: Vec<PeerId>,
+    /// The manifest alone.
+    pub(crate) bare: bool,
     pub(crate) files: BTreeMap<String, Option<Vec<u8>>>,
 }
 
@@ -104,8 +106,8 @@ impl Node {
                 Ok(service) => self.hand_over(service, to, Some(request)),
                 Err(error) => self.answer(request, Err(error)),
             },
-            Command::Package { service } => {
-                self.look_up(service.clone(), Purpose::Package { request, service });
+            Command::Package { service, files } => {
+                self.look_up(service.clone(), Purpose::Package { request, service, files });
             }
             Command::Drop { service } => match self.hosted_service(&service) {
                 Ok(service) => {
@@ -188,7 +190,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn fetch_package(&mut self, request: RequestId, service: &str) {
+    pub(crate) fn fetch_package(&mut self, request: RequestId, service: &str, files: bool) {
         let record = match self.directory.index().resolve(service, self.cx.now) {
             Ok(record) => record,
             Err(error) => return self.answer(request, Err(error)),
@@ -201,15 +203,21 @@ impl Node {
         let mut providers = self.known_hosts(id);
         providers.push(publisher);
         providers.reverse();
-        let wanted =
-            PackageRequest { request, package, providers: providers.clone(), files: BTreeMap::new() };
+        let wanted = PackageRequest {
+            request,
+            package,
+            providers: providers.clone(),
+            bare: !files,
+            files: BTreeMap::new(),
+        };
         self.package_requests.push(wanted);
         self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
     }
 
     pub(crate) fn fetch_files(&mut self, mut wanted: PackageRequest) {
         let Some(known) = self.packages.get(&wanted.package) else { return };
-        let files: Vec<_> = known.package.files.iter().map(|(path, file)| (path.clone(), *file)).collect();
+        let files = known.package.files.iter().filter(|_| !wanted.bare);
+        let files: Vec<_> = files.map(|(path, file)| (path.clone(), *file)).collect();
         wanted.files = files.iter().map(|(path, _)| (path.clone(), None)).collect();
         if files.is_empty() {
             return self.answer_package(wanted);

@@ -298,6 +298,8 @@ pub enum Command {
     Package {
         /// As in `Open`.
         service: String,
+        /// The assets, too; else none are in the answer.
+        files: bool,
     },
     /// Stop serving a service here without handing it over: its state is lost. Answer: `Done`.
     Drop {

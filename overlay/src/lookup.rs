@@ -66,6 +66,7 @@ pub(crate) enum Purpose {
     Package {
         request: RequestId,
         service: String,
+        files: bool,
     },
     /// A session looks for its server.
     Hosts {
@@ -93,7 +94,9 @@ impl Node {
             Some(Purpose::Publish { package }) => self.go_on_publishing(package),
             Some(Purpose::Recall { service }) => self.on_recall_searched(service),
             Some(Purpose::HandOver { .. } | Purpose::Await { .. }) => {}
-            Some(Purpose::Package { request, service }) => self.fetch_package(request, &service),
+            Some(Purpose::Package { request, service, files }) => {
+                self.fetch_package(request, &service, files)
+            }
             Some(Purpose::Hosts { session }) => {
                 let Some(service) = self.sessions.get(&session).map(|session| session.service) else {
                     return;

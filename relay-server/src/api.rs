@@ -1,6 +1,5 @@
 //! The routes that answer questions: what a tab needs to join, the catalogue, health and metrics.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use axum::extract::{RawQuery, State};
@@ -14,6 +13,7 @@ use overlay::io::{Answer, Command, Query};
 use serde_json::json;
 
 use crate::http::Counts;
+use crate::metrics::Metrics;
 use crate::node::{Facts, Handle};
 use crate::problem::Problem;
 
@@ -21,8 +21,12 @@ use crate::problem::Problem;
 const MAX_TERM: usize = 256;
 
 /// The routes; `http` tells who is connected to the server.
-pub fn routes(node: Handle, http: impl Fn() -> Counts + Clone + Send + Sync + 'static) -> Router {
-    let metrics = move |State(node): State<Handle>| async move { metrics(&node.facts(), http()) };
+pub fn routes(
+    node: Handle,
+    metrics: Metrics,
+    http: impl Fn() -> Counts + Clone + Send + Sync + 'static,
+) -> Router {
+    let metrics = move |State(node): State<Handle>| async move { told(&metrics, &node.facts(), http()) };
     Router::new()
         .route("/api/node", get(node_info))
         .route("/api/services", get(services))
@@ -68,21 +72,12 @@ async fn health(State(node): State<Handle>) -> impl IntoResponse {
     Json(json!({ "status": "ok", "peers": node.facts().peers }))
 }
 
-fn metrics(facts: &Facts, http: Counts) -> impl IntoResponse {
-    let metrics = [
-        ("tabfarm_relay_peers", "gauge", "Connected peers.", facts.peers as u64),
-        ("tabfarm_relay_reservations", "gauge", "Reservations held by tabs.", facts.reservations as u64),
-        ("tabfarm_relay_circuits", "gauge", "Open circuits.", facts.circuits as u64),
-        ("tabfarm_relay_http_connections", "gauge", "Open HTTP connections.", http.open as u64),
-        ("tabfarm_relay_http_refused_total", "counter", "HTTP connections refused.", http.refused),
-        ("tabfarm_relay_http_evicted_total", "counter", "HTTP connections closed for others.", http.evicted),
-    ];
-    let mut out = String::new();
-    for (name, kind, help, value) in metrics {
-        // Writing to a string does not fail.
-        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-    }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out)
+fn told(metrics: &Metrics, facts: &Facts, http: Counts) -> Result<Response, Problem> {
+    const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let failed =
+        |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Failed", "the metrics cannot be written");
+    let text = metrics.text(facts, http).map_err(failed)?;
+    Ok(([(header::CONTENT_TYPE, TYPE)], text).into_response())
 }
 
 /// `q`, `tag`, `name`, `near=LAT,LON,KM`; what is empty matches everything.
@@ -124,11 +119,17 @@ fn near(text: &str) -> Result<(f64, f64, f64), Problem> {
     }
 }
 
-fn url_pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
+/// Keys and values of a query, their escapes undone.
+pub fn url_pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key), decode(value))
     })
+}
+
+/// Undoes percent-encoding of a part of a path, where a plus is a plus.
+pub fn decode_path(text: &str) -> String {
+    decode(&text.replace('+', "%2B"))
 }
 
 /// Undoes percent-encoding; what is no valid escape stands for itself, what is no UTF-8 is replaced.
@@ -154,14 +155,16 @@ fn decode(text: &str) -> String {
 
 /// The host that a client used to get here.
 #[derive(Debug, PartialEq)]
-enum Host {
+pub enum Host {
+    /// An address.
     Ip(IpAddr),
+    /// A name, in lower case.
     Name(String),
 }
 
 impl Host {
     /// From a `Host` header: an address or a name, a port or none. Anything else is as if it were missing.
-    fn parse(header: &str) -> Option<Host> {
+    pub fn parse(header: &str) -> Option<Host> {
         if header.len() > 253 + 6 {
             return None;
         }

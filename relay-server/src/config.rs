@@ -1,6 +1,7 @@
 //! What an operator sets: flags, then `TABFARM_*` variables, then a TOML file, then defaults.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use clap::Parser;
 use libp2p::Multiaddr;
 use serde::Deserialize;
 
-use crate::http;
+use crate::{gateway, http};
 
 /// The most HTTP connections that can be asked for: more sockets than one address has ports.
 const MAX_HTTP: usize = 65_536;
@@ -80,6 +81,25 @@ pub struct Options {
     /// HTTP connections of one IP address at a time; behind a proxy, as many as --max-http [default: 1024]
     #[arg(long, value_name = "N", env = "TABFARM_HTTP_PER_IP")]
     pub http_per_ip: Option<usize>,
+    /// SERVICE.DOMAIN is the origin of a service's own page, beside SERVICE.localhost
+    #[arg(long, value_name = "DOMAIN", env = "TABFARM_SERVICES_DOMAIN")]
+    pub services_domain: Option<String>,
+    /// Calls of services that one IP address may make at a time [default: 256]
+    #[arg(long, value_name = "N", env = "TABFARM_CALLS_PER_IP")]
+    pub calls_per_ip: Option<usize>,
+    /// Calls and new sessions that it may make in a second [default: 500]
+    #[arg(long, value_name = "N", env = "TABFARM_RATE_PER_IP")]
+    pub rate_per_ip: Option<NonZeroU32>,
+    /// Sessions that it may hold by WebSocket or event stream [default: 128]
+    #[arg(long, value_name = "N", env = "TABFARM_SESSIONS_PER_IP")]
+    pub sessions_per_ip: Option<usize>,
+    /// What is logged to stderr: error, warn, info, debug, trace, or directives like relay_server=debug,libp2p=warn
+    /// [default: info]
+    #[arg(long, value_name = "FILTER", env = "TABFARM_LOG")]
+    pub log: Option<String>,
+    /// Log one JSON object a line
+    #[arg(long, env = "TABFARM_LOG_JSON")]
+    pub log_json: bool,
 }
 
 /// The settings in force.
@@ -107,6 +127,25 @@ pub struct Config {
     pub limits: Limits,
     /// What clients of the HTTP server may use.
     pub http_limits: http::Limits,
+    /// What they may use of services, and where services' pages are.
+    pub services: http::Services,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// What is logged, to stderr.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Levels and directives of `tracing`.
+    pub filter: String,
+    /// One JSON object a line.
+    pub json: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), json: false }
+    }
 }
 
 /// Where a certificate comes from.
@@ -167,6 +206,7 @@ impl Options {
         };
         let limits = Limits::default();
         let http_limits = http::Limits::default();
+        let gateway_limits = gateway::Limits::default();
         let http = self.http.or(file.http).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
         let data_dir = self.data_dir.or(file.data_dir);
         let tls = tls(
@@ -208,6 +248,25 @@ impl Options {
                 per_address: self.http_per_ip.or(file.http_per_ip).unwrap_or(http_limits.per_address),
                 ..http_limits
             },
+            services: http::Services {
+                limits: gateway::Limits {
+                    calls: self.calls_per_ip.or(file.calls_per_ip).unwrap_or(gateway_limits.calls),
+                    per_second: self.rate_per_ip.or(file.rate_per_ip).unwrap_or(gateway_limits.per_second),
+                    sessions: self
+                        .sessions_per_ip
+                        .or(file.sessions_per_ip)
+                        .unwrap_or(gateway_limits.sessions),
+                    ..gateway_limits
+                },
+                domain: self
+                    .services_domain
+                    .or(file.services_domain)
+                    .map(|domain| domain.to_ascii_lowercase()),
+            },
+            log: Log {
+                filter: self.log.or(file.log).unwrap_or_else(|| Log::default().filter),
+                json: self.log_json || file.log_json,
+            },
         };
         config.check()?;
         Ok(config)
@@ -237,6 +296,14 @@ impl Config {
             "--max-http, --http-per-ip: must not be 0"
         );
         anyhow::ensure!(http.connections <= MAX_HTTP, "--max-http must not exceed {MAX_HTTP}");
+        let label = |part: &str| {
+            !part.is_empty()
+                && part.len() <= 63
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        if let Some(domain) = &self.services.domain {
+            anyhow::ensure!(domain.split('.').all(label), "--services-domain {domain}: not a domain's name");
+        }
         Ok(())
     }
 }

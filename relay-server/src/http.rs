@@ -20,9 +20,10 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::Router;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{service_fn, Service};
+use hyper::Request;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
@@ -31,12 +32,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{watch, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
+pub(crate) use self::connections::network;
 pub use self::connections::Counts;
 use self::connections::{Answering, Connections, Seat};
 use self::door::{Door, Stream};
 use self::paced::Pace;
+use crate::gateway::{self, Client, Gateway};
+use crate::metrics::Metrics;
 use crate::tls::Tls;
-use crate::{api, gateway, node, trust, web};
+use crate::{api, node, trust, web};
 
 /// Bytes of a request's head.
 const MAX_HEADER: usize = 16 * 1024;
@@ -81,6 +85,15 @@ impl Default for Limits {
     }
 }
 
+/// What is served beside the app.
+#[derive(Clone, Debug, Default)]
+pub struct Services {
+    /// What one client may use of others' services.
+    pub limits: gateway::Limits,
+    /// `SERVICE.DOMAIN` is the origin of a service's own page.
+    pub domain: Option<String>,
+}
+
 /// A running server.
 pub struct Server {
     /// Where it listens.
@@ -95,6 +108,7 @@ impl Server {
     pub async fn start(
         address: SocketAddr,
         limits: Limits,
+        services: Services,
         tls: Option<&Tls>,
         node: node::Handle,
         files: web::Files,
@@ -105,15 +119,18 @@ impl Server {
         let connections = Connections::new(limits.connections, limits.per_address);
         let counted = connections.clone();
         let authority = tls.and_then(|tls| tls.authority.as_ref());
-        let app = api::routes(node.clone(), move || counted.counts())
-            .merge(gateway::routes(node))
+        let (stop, stopped) = watch::channel(false);
+        let metrics = Metrics::new();
+        let gateway = Gateway::new(node.clone(), services.limits, metrics.clone(), stopped.clone());
+        let app = api::routes(node, metrics, move || counted.counts())
+            .merge(gateway.routes())
             .merge(trust::routes(authority))
             .merge(web::routes(files));
+        let app = gateway::ui::by_host(app, gateway, services.domain);
         let door = match tls {
             None => Door::plain(app),
             Some(tls) => Door::secure(tls.http()?, app, trust::plain(authority)),
         };
-        let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(accept(listener, limits, connections.clone(), door, stopped));
         Ok(Server { address, connections, stop, task })
     }
@@ -152,7 +169,8 @@ async fn accept(
             (permit, accepted) = next => match accepted {
                 Ok((stream, client)) => match connections.admit(client.ip()) {
                     Some(seat) => {
-                        let connection = serve(stream, seat, limits, door.clone(), stop.clone());
+                        let place = (Client(client.ip()), seat);
+                        let connection = serve(stream, place, limits, door.clone(), stop.clone());
                         tasks.spawn(async move {
                             connection.await;
                             drop(permit);
@@ -170,7 +188,13 @@ async fn accept(
     while tasks.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, seat: Seat, limits: Limits, door: Door, mut stop: watch::Receiver<bool>) {
+async fn serve(
+    stream: TcpStream,
+    (client, seat): (Client, Seat),
+    limits: Limits,
+    door: Door,
+    mut stop: watch::Receiver<bool>,
+) {
     // Only hints to the system.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
@@ -184,22 +208,23 @@ async fn serve(stream: TcpStream, seat: Seat, limits: Limits, door: Door, mut st
     };
     let Some((stream, router)) = entered.await else { return };
     match stream {
-        Stream::Plain(stream) => converse(stream, &seat, limits, router, stop).await,
-        Stream::Secure(stream) => converse(*stream, &seat, limits, router, stop).await,
+        Stream::Plain(stream) => converse(stream, (client, &seat), limits, router, stop).await,
+        Stream::Secure(stream) => converse(*stream, (client, &seat), limits, router, stop).await,
     }
 }
 
 /// Answers what is asked over `stream`.
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
-    seat: &Seat,
+    (client, seat): (Client, &Seat),
     limits: Limits,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
     let router = TowerToHyperService::new(router);
     let activity = seat.activity.clone();
-    let answer = service_fn(move |request| {
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client);
         let answering = activity.answer();
         let response = router.call(request);
         async move {
@@ -212,7 +237,9 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(MAX_HEADER)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(stream), answer)
+        // A WebSocket goes on with the stream by itself, under the limits of the gateway.
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // However a client's connection ends, it concerns that client alone.

@@ -7,6 +7,8 @@
 //! | [`node`] | swarm and kernel in one task, asked through a handle |
 //! | [`http`] | the HTTP server: accept loop with limits, routes |
 //! | `api` | `/api/node`, `/api/services`, `/health`, `/metrics` |
+//! | [`gateway`] | `/s/…`: services in tabs, for clients without a browser |
+//! | `metrics` | what `/metrics` counts |
 //! | `web` | the app's files: compressed once, with their security headers |
 //! | [`tls`] | the certificate: the operator's, or of an authority of its own |
 //! | `trust` | how people come to trust that authority |
@@ -16,9 +18,10 @@
 
 mod api;
 pub mod config;
-mod gateway;
+pub mod gateway;
 pub mod http;
 pub mod identity;
+mod metrics;
 pub mod node;
 mod problem;
 pub mod tls;
@@ -61,8 +64,15 @@ impl Relay {
         let tls = tls::Tls::load(config)?;
         let (node, node_task) = node::start(config, tls.as_ref(), stopped).await?;
         let files = web::Files::load(config.web.as_deref());
-        let server =
-            http::Server::start(config.http, config.http_limits, tls.as_ref(), node.clone(), files).await?;
+        let server = http::Server::start(
+            config.http,
+            config.http_limits,
+            config.services.clone(),
+            tls.as_ref(),
+            node.clone(),
+            files,
+        )
+        .await?;
         let facts = node.facts();
         let addresses = [facts.announced, facts.listening].concat();
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -101,7 +111,9 @@ impl Relay {
 pub async fn run(config: Config) -> anyhow::Result<()> {
     // Before anybody is told that the relay runs: a signal that nobody awaits ends the process at once.
     let stop = stop_signal()?;
+    log_to_stderr(&config.log)?;
     let relay = Relay::start(&config).await?;
+    tracing::info!(peer_id = %relay.node.peer_id, http = %relay.http, scheme = relay.scheme, "started");
     if config.json {
         println!("{}", relay.ready_line());
     } else {
@@ -120,8 +132,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         say(format!("tabfarm: its authority's fingerprint (SHA-256): {}", authority.fingerprint()));
     }
     stop.await;
+    tracing::info!("stopping");
     relay.stop().await;
+    tracing::info!("stopped");
     Ok(())
+}
+
+fn log_to_stderr(log: &config::Log) -> anyhow::Result<()> {
+    use anyhow::Context;
+    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter)
+        .with_context(|| format!("--log {}", log.filter))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = if log.json { lines.json().try_init() } else { lines.with_ansi(false).try_init() };
+    set.map_err(|error| anyhow::anyhow!("the log cannot be set up: {error}"))
 }
 
 /// Ends with SIGTERM or SIGINT; they are caught from the call on.

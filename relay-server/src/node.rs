@@ -1,6 +1,7 @@
 //! The peer that a relay is: swarm and kernel in one task, asked through a channel.
 
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,8 +14,8 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{dns, noise, relay, tcp, websocket, yamux, Multiaddr, PeerId, Swarm, Transport};
-use overlay::id::RequestId;
-use overlay::io::{Answer, Command, Error, Role};
+use overlay::id::{RequestId, SessionId};
+use overlay::io::{Answer, Command, Error, Event, Role, SessionInfo};
 use overlay::time::Millis;
 use overlay_libp2p::behaviour::{Behaviour, Options};
 use overlay_libp2p::dht::Capacity;
@@ -48,6 +49,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(10 * 60);
 /// Commands that wait for the node; more are refused at once.
 const MAX_WAITING: usize = 256;
+/// Events of a session that wait for whoever listens; a slower listener loses its session.
+const MAX_EVENTS: usize = 256;
 /// How long listening addresses are waited for at the start.
 const LISTEN_TIME: Duration = Duration::from_secs(10);
 /// Several addresses of one listener come within this time.
@@ -85,21 +88,93 @@ pub struct Handle {
     /// Its id.
     pub peer_id: PeerId,
     facts: Arc<Mutex<Facts>>,
-    commands: mpsc::Sender<(Command, oneshot::Sender<Result<Answer, Error>>)>,
+    commands: mpsc::Sender<Asked>,
+}
+
+/// A command, and who waits for its answer.
+struct Asked {
+    command: Command,
+    sender: oneshot::Sender<Result<Answer, Error>>,
+    /// Who hears the events of the session that it opens.
+    events: Option<mpsc::Sender<Event>>,
+}
+
+/// An open session; it is closed when this is dropped.
+pub struct Session {
+    /// What it was when it was opened.
+    pub info: SessionInfo,
+    /// Its id.
+    pub id: SessionId,
+    node: Handle,
 }
 
 impl Handle {
     /// Asks the kernel.
     pub async fn command(&self, command: Command) -> Result<Answer, Error> {
+        self.ask(command, None).await
+    }
+
+    /// Opens a session; its events go to `events`, if anybody wants them.
+    pub async fn open(
+        &self,
+        service: String,
+        deadline_ms: u64,
+        events: Option<mpsc::Sender<Event>>,
+    ) -> Result<Session, Error> {
+        match self.ask(Command::Open { service, deadline_ms }, events).await? {
+            Answer::Opened(info) => {
+                let id = u128::from_str_radix(&info.id, 16).map(SessionId);
+                let id = id.map_err(|_| Error::Disconnected("the session has no id".into()))?;
+                Ok(Session { info, id, node: self.clone() })
+            }
+            _ => Err(Error::Disconnected("the relay gave another answer than was asked for".into())),
+        }
+    }
+
+    /// A channel for a session's events.
+    pub fn events() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
+        mpsc::channel(MAX_EVENTS)
+    }
+
+    /// Gives a command now; commands run in the order in which they were given.
+    pub fn submit(
+        &self,
+        command: Command,
+    ) -> Result<impl Future<Output = Result<Answer, Error>> + Send + 'static, Error> {
+        self.give(command, None)
+    }
+
+    async fn ask(&self, command: Command, events: Option<mpsc::Sender<Event>>) -> Result<Answer, Error> {
+        self.give(command, events)?.await
+    }
+
+    fn give(
+        &self,
+        command: Command,
+        events: Option<mpsc::Sender<Event>>,
+    ) -> Result<impl Future<Output = Result<Answer, Error>> + Send + 'static, Error> {
         let (sender, answer) = oneshot::channel();
         let busy = |_| Error::Overloaded("too many commands wait".into(), Millis(200));
-        self.commands.try_send((command, sender)).map_err(busy)?;
-        answer.await.map_err(|_| Error::Disconnected("the relay is stopping".into()))?
+        self.commands.try_send(Asked { command, sender, events }).map_err(busy)?;
+        Ok(async { answer.await.map_err(|_| Error::Disconnected("the relay is stopping".into()))? })
     }
 
     /// What is known of the node now.
     pub fn facts(&self) -> Facts {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let (node, session) = (self.node.clone(), self.id);
+        // Its end is logged by the service; nobody here waits for that.
+        tokio::spawn(async move {
+            let (sender, _) = oneshot::channel();
+            let close = Asked { command: Command::Close { session }, sender, events: None };
+            // Without a receiver the node has ended, and all sessions with it.
+            let _ = node.commands.send(close).await;
+        });
     }
 }
 
@@ -146,16 +221,24 @@ pub async fn start(
     let facts = Arc::new(Mutex::new(Facts { listening, announced, ..Facts::default() }));
     let (commands, inbox) = mpsc::channel(MAX_WAITING);
     let handle = Handle { peer_id, facts: facts.clone(), commands };
-    let task = Task { driver, facts, inbox, waiting: HashMap::new(), next: 0 };
+    let (waiting, listening) = (HashMap::new(), HashMap::new());
+    let task = Task { driver, facts, inbox, waiting, listening, next: 0 };
     Ok((handle, tokio::spawn(task.run(stop))))
 }
 
 struct Task {
     driver: Node,
     facts: Arc<Mutex<Facts>>,
-    inbox: mpsc::Receiver<(Command, oneshot::Sender<Result<Answer, Error>>)>,
-    waiting: HashMap<RequestId, oneshot::Sender<Result<Answer, Error>>>,
+    inbox: mpsc::Receiver<Asked>,
+    waiting: HashMap<RequestId, Waiting>,
+    /// Who hears a session's events, by its id in hex.
+    listening: HashMap<String, mpsc::Sender<Event>>,
     next: u64,
+}
+
+struct Waiting {
+    sender: oneshot::Sender<Result<Answer, Error>>,
+    events: Option<mpsc::Sender<Event>>,
 }
 
 impl Task {
@@ -172,9 +255,12 @@ impl Task {
                         return;
                     }
                 }
-                Some((command, sender)) = self.inbox.recv() => {
+                Some(Asked { command, sender, events }) = self.inbox.recv() => {
+                    if let Command::Close { session } = &command {
+                        self.listening.remove(&session.to_string());
+                    }
                     let request = self.request(command);
-                    self.waiting.insert(request, sender);
+                    self.waiting.insert(request, Waiting { sender, events });
                 }
                 _ = refresh.tick() => self.refresh(),
                 _ = &mut stop, if leaving.is_none() => leaving = Some(self.request(Command::Leave)),
@@ -192,22 +278,60 @@ impl Task {
     fn on_outgoing(&mut self, outgoing: Outgoing<NativeEvent>) {
         match outgoing {
             Outgoing::Answer(request, result) => {
-                if let Some(sender) = self.waiting.remove(&request) {
-                    // Whoever asked may have gone.
-                    let _ = sender.send(result);
+                let Some(Waiting { sender, events }) = self.waiting.remove(&request) else { return };
+                let opened = match &result {
+                    Ok(Answer::Opened(info)) => Some(info.id.clone()),
+                    _ => None,
+                };
+                match (sender.send(result), opened) {
+                    (Ok(()), Some(session)) => {
+                        self.listening.extend(events.map(|events| (session, events)));
+                    }
+                    // Whoever asked has gone: the session has nobody.
+                    (Err(_), Some(session)) => {
+                        if let Ok(id) = u128::from_str_radix(&session, 16) {
+                            self.request(Command::Close { session: SessionId(id) });
+                        }
+                    }
+                    _ => {}
                 }
             }
+            Outgoing::Event(event) => self.on_event(event),
             Outgoing::Platform(NativeEvent::Relay(event)) => self.on_relay(event),
             Outgoing::Platform(NativeEvent::Limits(never)) => match never {},
             // A relay hosts no modules: it is a witness at most.
-            Outgoing::Sandbox(_) | Outgoing::Event(_) | Outgoing::Store { .. } | Outgoing::Listening(_) => {}
+            Outgoing::Sandbox(_) | Outgoing::Store { .. } | Outgoing::Listening(_) => {}
+        }
+    }
+
+    /// Hands a session's event to its listener. One that is too slow hears no more: its channel ends.
+    fn on_event(&mut self, event: Event) {
+        let session = match &event {
+            Event::Message { session, .. }
+            | Event::Datagram { session, .. }
+            | Event::SessionError { session, .. }
+            | Event::Closed { session, .. } => session.clone(),
+            Event::Moved(info) => info.id.clone(),
+            _ => return,
+        };
+        let Some(listener) = self.listening.get(&session) else { return };
+        let is_lossy = matches!(event, Event::Datagram { .. });
+        let ends = matches!(event, Event::Closed { .. });
+        if listener.try_send(event).is_err() && !is_lossy || ends {
+            self.listening.remove(&session);
         }
     }
 
     fn on_relay(&mut self, event: relay::Event) {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            relay::Event::ReservationReqAccepted { renewed: false, .. } => facts.reservations += 1,
+            relay::Event::ReservationReqAccepted { renewed: false, src_peer_id } => {
+                tracing::debug!(peer = %src_peer_id, "a tab joined");
+                facts.reservations += 1;
+            }
+            relay::Event::ReservationReqDenied { src_peer_id, status } => {
+                tracing::warn!(peer = %src_peer_id, ?status, "a reservation was refused");
+            }
             relay::Event::ReservationClosed { .. } | relay::Event::ReservationTimedOut { .. } => {
                 facts.reservations = facts.reservations.saturating_sub(1);
             }
@@ -221,6 +345,9 @@ impl Task {
         let relays = self.driver.relays_up();
         let peers = self.driver.swarm().network_info().num_peers();
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        if facts.relays.len() != relays.len() {
+            tracing::info!(relays = relays.len(), "other relays");
+        }
         facts.relays = relays;
         facts.peers = peers;
     }

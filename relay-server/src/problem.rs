@@ -22,6 +22,12 @@ impl Problem {
         Self { status, title, detail: detail.into(), code: None, candidates: Vec::new(), retry_after: None }
     }
 
+    /// It is worth trying again after that time.
+    pub fn retry_after(mut self, after: Millis) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
     /// There is nothing under this address.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "Not found", "there is nothing under this address")
@@ -71,7 +77,7 @@ impl IntoResponse for Problem {
         }
         let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         let mut response = (self.status, [content_type], body.to_string()).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&self.status) {
             let seconds = self.retry_after.map_or(2, |after| after.0.div_ceil(1000));
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -29,6 +29,8 @@ async fn relay(web: &Path, http_limits: http::Limits) -> Relay {
         name: "test".into(),
         limits: Limits::default(),
         http_limits,
+        services: Default::default(),
+        log: Default::default(),
     };
     Relay::start(&config).await.unwrap()
 }

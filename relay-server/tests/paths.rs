@@ -49,6 +49,8 @@ async fn relay() -> Relay {
         name: "test".into(),
         limits: Limits::default(),
         http_limits: http::Limits::default(),
+        services: Default::default(),
+        log: Default::default(),
     };
     Relay::start(&config).await.unwrap()
 }

@@ -39,6 +39,8 @@ async fn relay(web: &Path) -> Relay {
         name: "test".into(),
         limits: Limits::default(),
         http_limits: relay_server::http::Limits::default(),
+        services: Default::default(),
+        log: Default::default(),
     };
     Relay::start(&config).await.unwrap()
 }

@@ -32,6 +32,8 @@ async fn relay(tls: Tls, web: &Path, head: Duration) -> anyhow::Result<Relay> {
         name: "test".into(),
         limits: Limits::default(),
         http_limits: http::Limits { head, ..http::Limits::default() },
+        services: Default::default(),
+        log: Default::default(),
     };
     Relay::start(&config).await
 }

@@ -269,7 +269,7 @@ impl RawPeer {
 
     /// Fetches a manifest and UI assets.
     pub fn package(&self, request: f64, service: String) {
-        self.command(request, Command::Package { service });
+        self.command(request, Command::Package { service, files: true });
     }
 
     /// Stops serving without handing over.

@@ -133,7 +133,7 @@ impl Drop for Seat {
 }
 
 /// One client is one address, or the network that an IPv6 provider gives to one customer.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
         address => address,
