@@ -1,6 +1,7 @@
 // What a test starts, and that all of it ends with the test.
 
 import { launch, launchProfile } from "./browser.mjs";
+import { launchFirefox } from "./firefox.mjs";
 import { startRelay } from "./relay.mjs";
 
 /** A test that takes longer hangs. */
@@ -51,6 +52,13 @@ export class World {
   /** A browser process. */
   async browser(options) {
     const browser = await launch(options);
+    this.#ends.push(() => browser.close());
+    return browser;
+  }
+
+  /** A Firefox process. */
+  async firefox() {
+    const browser = await launchFirefox();
     this.#ends.push(() => browser.close());
     return browser;
   }

@@ -22,10 +22,11 @@ pub fn for_build() -> Result<()> {
     npm_packages()
 }
 
-/// All of it, a browser for the tests included.
+/// All of it, browsers for the tests included.
 pub fn everything() -> Result<()> {
     for_build()?;
     chromium()?;
+    firefox();
     ip_tool()
 }
 
@@ -142,6 +143,17 @@ fn chromium() -> Result<()> {
         bail!("the tests in real tabs need Chromium: install it (Debian: `apt-get install chromium`) or set CHROMIUM to its path");
     }
     Ok(())
+}
+
+/// The second browser. Without it its tests are skipped, by name.
+fn firefox() {
+    let present = || std::env::var_os("FIREFOX").is_some() || ["firefox-esr", "firefox"].iter().any(|name| which(name).is_some());
+    if !present() {
+        apt_install(&["firefox-esr"], "Firefox, the second browser of the tests");
+        if !present() {
+            eprintln!("setup: no Firefox here, its tests will be skipped");
+        }
+    }
 }
 
 /// `ip` brings up the loopback interface of the tests' network namespace; without it they run in the host's.
