@@ -1,8 +1,12 @@
 // Plain HTTP clients use services that live in tabs.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { connect } from "node:net";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import { move, volunteer } from "../lib/moves.mjs";
 import { publish, soon } from "../lib/peer.mjs";
@@ -263,3 +267,50 @@ test("one client gets its share", () =>
     const metrics = await (await fetch(`${relay.url}/metrics`)).text();
     assert.match(metrics, new RegExp(`tabfarm_gateway_refused_total\\{reason="rate"\\} ${refused.length}\n`));
   }));
+
+test("the command `tabfarm` calls, lists, listens, and says what is wrong", () =>
+  inWorld(async (world) => {
+    const { relay, host, service } = await counting(world);
+    const chat = await publish(host, "chat");
+    const run = (args, input) => command(world, relay, args, input).ended;
+    assert.deepEqual(await run(["call", "counter", "add", "41"]), { code: 0, out: "41\n", error: "" });
+    const keyed = ["call", "counter", "add", "-", "--key", "once", "-v"];
+    for (let n = 0; n < 2; n += 1) {
+      const { code, out, error } = await run(keyed, "1");
+      assert.deepEqual([code, out], [0, "42\n"]);
+      assert.match(error, new RegExp(`answered by ${host.id}`));
+    }
+    const listed = await run(["services", "number"]);
+    assert.match(listed.out, new RegExp(`^counter .* 1 servers .*\n    ${service}\n$`));
+    assert.equal(JSON.parse((await run(["openapi", "counter"])).out).info.title, "counter");
+    const listening = command(world, relay, ["listen", chat]);
+    await soon(host, (chat) => peer.status().hosting.find((each) => each.service === chat).sessions === 1, chat);
+    await host.evaluate(async (chat) => (await peer.open(chat)).send("to a shell"), chat);
+    await listening.says("to a shell");
+    listening.child.kill();
+    const failed = async (args, code, pattern) => {
+      const ended = await run(args);
+      assert.deepEqual([ended.code, ended.out], [code, ""], args.join(" "));
+      assert.match(ended.error, pattern);
+    };
+    await failed(["call", "nobody-has-it", "add", "1"], 1, /Unknown service/);
+    await failed(["call", "../api/node", "add", "1"], 1, /Unknown service/);
+    await failed(["call", "counter", "add", "1", "--deadline", "0"], 2, /0 is not in/);
+    await failed(["--relay", "http://127.0.0.1:9", "services"], 3, /cannot be reached/);
+  }));
+
+/** The command, its output, and its end. */
+function command(world, relay, args, input) {
+  const binary = join(dirname(process.env.TABFARM_RELAY ?? fileURLToPath(new URL("../../target/debug/tabfarm-relay", import.meta.url))), "tabfarm");
+  const child = spawn(binary, args, { env: { ...process.env, TABFARM_RELAY_URL: relay.url } });
+  world.atEnd(() => child.kill("SIGKILL"));
+  const said = { out: "", error: "" };
+  child.stdout.on("data", (data) => (said.out += data));
+  child.stderr.on("data", (data) => (said.error += data));
+  child.stdin.end(input ?? "");
+  const ended = once(child, "close").then(([code]) => ({ code, ...said }));
+  const says = async (text) => {
+    while (!said.out.includes(text)) await Promise.race([once(child.stdout, "data"), ended.then(() => assert.fail(`it ended: ${said.error}`))]);
+  };
+  return { child, ended, says };
+}

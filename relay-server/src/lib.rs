@@ -8,6 +8,7 @@
 //! | [`http`] | the HTTP server: accept loop with limits, routes |
 //! | `api` | `/api/node`, `/api/services`, `/health`, `/metrics` |
 //! | [`gateway`] | `/s/…`: services in tabs, for clients without a browser |
+//! | [`client`] | the other side: what the command `tabfarm` asks a gateway |
 //! | `metrics` | what `/metrics` counts |
 //! | `web` | the app's files: compressed once, with their security headers |
 //! | [`tls`] | the certificate: the operator's, or of an authority of its own |
@@ -17,6 +18,7 @@
 //! [`run`] is the whole program behind the command line.
 
 mod api;
+pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod http;

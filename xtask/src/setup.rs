@@ -147,7 +147,10 @@ fn chromium() -> Result<()> {
 
 /// The second browser. Without it its tests are skipped, by name.
 fn firefox() {
-    let present = || std::env::var_os("FIREFOX").is_some() || ["firefox-esr", "firefox"].iter().any(|name| which(name).is_some());
+    let present = || {
+        std::env::var_os("FIREFOX").is_some()
+            || ["firefox-esr", "firefox"].iter().any(|name| which(name).is_some())
+    };
     if !present() {
         apt_install(&["firefox-esr"], "Firefox, the second browser of the tests");
         if !present() {
