@@ -374,10 +374,10 @@ impl Node {
     fn on_records(&mut self, from: PeerId, records: &[ByteBuf]) {
         let mut news = Vec::new();
         for record in records {
-            if !self.directory.learn(&self.cx, &mut self.net, record) {
-                continue;
+            if self.directory.learn(&self.cx, &mut self.net, record) {
+                news.push(record.to_vec());
             }
-            news.push(record.to_vec());
+            // It may be known by another way already, and not heeded yet.
             if let Ok(Validated::Service(record)) = Validated::decode(record) {
                 self.on_service_record(record.service());
             }

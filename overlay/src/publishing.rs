@@ -1,17 +1,19 @@
 //! Publishing a service, replacing its module by a newer one, and founding again what nobody serves.
 
+use serde_bytes::ByteBuf;
+
 use crate::commands::{no_package, Publishing};
 use crate::handover::source::Purpose as Wants;
 use crate::handover::target::Wanted;
 use crate::id::{PackageId, PeerId, RequestId, ServiceId};
 use crate::instance::machine::{Entry, Upgraded, MACHINE_VERSION};
-use crate::io::{Answer, Error, Event, Query};
+use crate::io::{Answer, Error, Event, Lane, Query};
 use crate::lookup::{Purpose, HOST_WITHIN};
 use crate::manifest::{self, Manifest, StateKind};
 use crate::node::Node;
 use crate::registry::{Genesis, ServiceRecord, SERVICE_LIFETIME};
 use crate::time::Millis;
-use crate::wire;
+use crate::wire::{self, Control};
 
 /// Between two attempts to get a package that the log needs.
 const AWAIT_AGAIN: Millis = Millis::secs(2);
@@ -210,9 +212,13 @@ impl Node {
                 }
                 proposed
             }
-            // Somebody else serves it: the new record reaches them through the relays.
+            // Somebody else serves it: they get the new record from here, or through the relays.
             Ok(()) if !self.known_hosts(service).is_empty() => {
                 self.directory.learn(&self.cx, &mut self.net, &record);
+                let news = Control::Records(vec![ByteBuf::from(record.clone())]);
+                for host in self.known_hosts(service) {
+                    self.net.send_or_dial(&mut self.cx, host, Lane::Control, &news);
+                }
                 self.directory.push_to_relays(&mut self.cx, &mut self.net, vec![record], None);
                 self.on_published(service);
                 Ok(())

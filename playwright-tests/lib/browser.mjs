@@ -20,7 +20,7 @@ const args = [
   "--use-fake-ui-for-media-stream",
   "--disable-features=WebRtcHideLocalIpsWithMdns",
 ];
-const options = { executablePath, args, headless: true, chromiumSandbox: false };
+export const options = { executablePath, args, headless: true, chromiumSandbox: false };
 
 /** A browser process of its own. `kill` ends it as a crash would, `close` politely. */
 export async function launch({ args: more = [], executable = executablePath } = {}) {

@@ -9,6 +9,7 @@
 //! | `check` | formatting, lints, purity of the kernel |
 //! | `tests`, `tally` | every test, and how many passed |
 //! | `bench` | benchmarks |
+//! | `service` | for authors in Rust: new, build, test, publish |
 //! | `fuzz` | long runs of the fuzzer |
 //! | `shell` | how all of them run other programs |
 
@@ -22,6 +23,7 @@ mod bindgen;
 mod check;
 mod fuzz;
 mod relay;
+mod service;
 mod setup;
 mod shell;
 mod tally;
@@ -33,6 +35,8 @@ cargo xtask serve [--http ADDR] [--release]   set up, build and start a relay wi
 cargo xtask test [--lint] [--only rust|sim|tabs] [FILE…]
                                               set up and run every test; ends with `N passed, N failed`
 cargo xtask bench [NAME]                      benchmarks: JSON lines to stdout, tables to the terminal
+cargo xtask service new|build|test|publish DIR
+                                              a service in Rust: from nothing to a published one
 cargo xtask fuzz [TARGET] [--seconds N]       hostile bytes for decoders and groups, one minute a target
 cargo xtask dist                              one self-contained tabfarm-relay in dist/
 cargo xtask build [--release]                 the web tree, target/web-tree
@@ -63,6 +67,7 @@ fn run() -> Result<ExitCode> {
         ["dist"] => relay::dist()?,
         ["lint"] => return lint(),
         ["test", ref rest @ ..] => return tests::run(rest),
+        ["service", ref rest @ ..] => service::run_command(rest)?,
         ["fuzz", ref rest @ ..] => fuzz::run_targets(rest)?,
         ["bench", ref rest @ ..] => bench::run_all(rest)?,
         [] | ["help" | "--help" | "-h"] => print!("{HELP}"),

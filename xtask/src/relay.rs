@@ -56,9 +56,13 @@ pub fn dist() -> Result<()> {
     run(build.env("TABFARM_WEB_TREE", &tree))?;
     let dist = root().join("dist");
     fs::create_dir_all(&dist)?;
-    let place = dist.join("tabfarm-relay");
-    let _ = fs::remove_file(&place);
-    let bytes = fs::copy(root().join("target/release/tabfarm-relay"), &place)?;
+    let copy = |name: &str| {
+        let place = dist.join(name);
+        let _ = fs::remove_file(&place);
+        fs::copy(root().join("target/release").join(name), &place)
+    };
+    copy("tabfarm")?;
+    let (place, bytes) = (dist.join("tabfarm-relay"), copy("tabfarm-relay")?);
     println!(
         "{} ({:.1} MB): run it, then open the address that it prints",
         place.display(),
@@ -67,13 +71,15 @@ pub fn dist() -> Result<()> {
     Ok(())
 }
 
+/// This process becomes the program, so that signals reach it.
 #[cfg(unix)]
-fn become_program(command: &mut Command) -> Result<()> {
+pub fn become_program(command: &mut Command) -> Result<()> {
     use std::os::unix::process::CommandExt;
     Err(command.exec().into())
 }
 
+/// Runs the program to its end.
 #[cfg(not(unix))]
-fn become_program(command: &mut Command) -> Result<()> {
+pub fn become_program(command: &mut Command) -> Result<()> {
     run(command)
 }

@@ -18,7 +18,8 @@ use anyhow::{Context, Result};
 use crate::bindgen;
 use crate::shell::{cargo, command, root, run};
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What tabs and modules are compiled for.
+pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Wasm crates of the tab: package, its wasm's name in cargo's output, name in the web tree.
 const CRATES: [(&str, &str, &str); 3] = [
@@ -166,7 +167,7 @@ fn services(tree: &Path) -> Result<()> {
 }
 
 /// Writes `ui.json`, the paths of the UI's assets: a page cannot list a folder.
-fn list_ui(ui: &Path, service: &Path) -> Result<()> {
+pub fn list_ui(ui: &Path, service: &Path) -> Result<()> {
     let (mut paths, mut open) = (Vec::new(), vec![ui.to_owned()]);
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir).into_iter().flatten() {
@@ -201,7 +202,7 @@ fn bundle(folder: &str, reads: &[&str], out: &Path) -> Result<()> {
 
 /// Copies the files below `from` that are newer than their copies, notes for developers aside; a missing folder is an
 /// empty one.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     if !from.is_dir() {
         return Ok(());
     }
