@@ -7,7 +7,7 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { commands } from "@yowasp/clang";
+import { commands, runLLVM } from "@yowasp/clang";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const [sources, out] = process.argv.slice(2);
@@ -30,11 +30,12 @@ const LINK_FLAGS = [
   "-Wl,--export-memory", "-Wl,--stack-first", "-Wl,-z,stack-size=262144",
 ];
 
-const silent = { fetchProgress: () => {} };
+// Reads the compiler from its package, which it would tell about at its first run.
+await runLLVM(null, {}, { fetchProgress: () => {} });
 
 async function run(args, files) {
   try {
-    return await commands.clang(args, files, silent);
+    return await commands.clang(args, files);
   } catch (error) {
     throw new Error(`clang ${args.join(" ")} failed`, { cause: error });
   }

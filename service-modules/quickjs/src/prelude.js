@@ -7,6 +7,8 @@
   const [OPEN, MESSAGE, CLOSE, CALL, QUERY, TIMER, REPLY, UPGRADE] = [0, 1, 2, 3, 4, 5, 6, 7];
   /** The most names of rooms that are kept; further ones get the number of their hash, which may coincide with another's. */
   const MAX_ROOMS = 4_096;
+  /** The longest name of a method, in bytes, and what the host answers to a longer one. */
+  const [MAX_METHOD, INVALID] = [256, -5];
 
   // ---- bodies
 
@@ -68,6 +70,7 @@
     cancelTimer: (timer) => host.timer(timer >>> 0, -1),
     call(service, method, value) {
       const [name, content] = [bytes(String(method)), bytes(value)];
+      if (name.length > MAX_METHOD) return INVALID;
       const input = new Uint8Array(2 + name.length + content.length);
       input.set([name.length & 0xff, name.length >> 8]);
       input.set(name, 2);
