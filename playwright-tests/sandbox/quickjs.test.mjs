@@ -16,6 +16,9 @@ import { text, json } from "tabfarm";
 const seen: number[] = [];
 export default class {
   calls = 0;
+  upgrade() {
+    throw new Error("that state is strange to me");
+  }
   call(cx, session, method, body) {
     this.calls += 1;
     switch (method) {
@@ -99,7 +102,7 @@ test("an error fails its call in words, an abort undoes the event, and promises 
       await run(1, 0);
       const got = [];
       for (const method of ["fail", "bug", "abort", "wait", "later", "lone", "calls"]) got.push(await call(1, method));
-      return [...got, await call(1, "echo", "a\u0000b")];
+      return [...got, await call(1, "echo", "a\u0000b"), short(await run(1, 7))];
     });
     const [log] = got[1].slice(2);
     assert.match(log, /^Log /);
@@ -107,6 +110,7 @@ test("an error fails its call in words, an abort undoes the event, and promises 
       ["failed", "no, for a reason"], ["failed", "TypeError: cannot read property 'nothing' of null", log], ["trapped", "unreachable: undone"],
       ["failed", "TypeError: it waits for something that cannot happen within one event", got[3][2]], ["done", '{"calls":4}'],
       ["done", "\ufffd\ufffdAé"], ["done", "6"], ["done", "a\0b"],
+      ["failed", "that state is strange to me"],
     ]);
   }));
 

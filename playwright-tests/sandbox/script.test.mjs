@@ -48,3 +48,26 @@ test("problems are told in words, with their place", () => {
   assert.equal(told({ "main.ts": "(".repeat(100_000) }).length, 1);
   assert.match(told({ "main.ts": "export default {}; // \0" })[0][3], /zero byte/);
 });
+
+test("broken sources end in words with a place inside them", async () => {
+  const sources = await Promise.all(["chat", "shared-list", "game-of-life"].map(template));
+  const pieces = ["{", "}", "(", "`", "${", "/*", "\\u{110000}", "enum", "await ", "import.meta", "<T>", "/(?<a>/", "0n.", "'\u2028", "#x", "yield*", "\ud800"];
+  // A small generator of the test's own, so that a failure comes back.
+  let state = 1;
+  const below = (limit) => (state = Math.imul(state, 1_103_515_245) + 12_345 & 0x7fffffff) % limit;
+  let refused = 0;
+  for (let round = 0; round < 150; round += 1) {
+    const source = sources[below(sources.length)];
+    const [from, length] = [below(source.length), below(12)];
+    const broken = source.slice(0, from) + pieces[below(pieces.length)] + source.slice(from + length);
+    const { module, diagnostics } = compileFiles({ "main.ts": broken }, "main.ts");
+    assert.equal(module === null, diagnostics.length > 0, broken);
+    refused += diagnostics.length > 0 ? 1 : 0;
+    const lines = broken.split("\n");
+    for (const { file, line, column, message } of diagnostics) {
+      assert.ok(message.length > 0 && ["main.ts", ""].includes(file), JSON.stringify(diagnostics));
+      assert.ok(line >= 0 && line <= lines.length && column >= 0, `${line}:${column} of ${lines.length} lines: ${message}`);
+    }
+  }
+  assert.ok(refused > 50, `${refused} of 150 were refused`);
+});

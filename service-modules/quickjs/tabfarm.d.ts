@@ -42,7 +42,10 @@ declare module "tabfarm" {
     timer?(cx: Cx, timer: number): void | Promise<void>;
     /** The answer to `cx.call`: the reply, or where `ok` is false an error text. */
     reply?(cx: Cx, request: number, ok: boolean, body: Uint8Array): void | Promise<void>;
-    /** The module replaced an older version: memory is fresh; sessions, rooms and what was `put` are those of the older one. */
+    /**
+     * The module replaced an older version: memory is fresh; sessions, rooms and what was `put` are those of the older
+     * one. An error refuses the new version, and the older one goes on.
+     */
     upgrade?(cx: Cx): void | Promise<void>;
   }
 

@@ -9,7 +9,7 @@
 #include "engine.h"
 #include "host.h"
 
-enum kind { CALL = 3, QUERY = 4 };
+enum kind { CALL = 3, QUERY = 4, UPGRADE = 7 };
 
 // QuickJS throws a RangeError when its stack in linear memory is this deep: some 400 calls of JavaScript, before the
 // host's own limit, which traps. The linker's `stack-size` leaves as much again for what QuickJS does not count.
@@ -220,15 +220,17 @@ __attribute__((export_name("handle"))) int handle(int kind, int session, int len
     bool answers = kind == CALL || kind == QUERY;
     if (answers && !JS_IsException(result))
         result = call("answer", 1, &result);
+    // Somebody reads why a call failed, and why a new version did not take the state over.
+    bool told = answers || kind == UPGRADE;
     bool failed = JS_IsException(result);
     if (failed) {
         JSValue error = JS_GetException(cx);
-        result = call("fail", 2, (JSValue[]){ JS_NewBool(cx, answers), error });
+        result = call("fail", 2, (JSValue[]){ JS_NewBool(cx, told), error });
         if (JS_IsException(result))
             give_up("an error could not be described");
     }
     JS_FreeValue(cx, result);
-    return answers && failed;
+    return told && failed;
 }
 
 // For editors: compiles every file of a program that was put into an engine without one, and runs nothing of it. Each

@@ -180,9 +180,9 @@
   }
 
   /** A thrown error: the caller reads it, if there is one. What looks like a mistake in the code is logged as well. */
-  function fail(answers, error) {
-    if (!answers || (error instanceof Error && error.name !== "Error")) logError(error);
-    if (answers) host.reply(0, words(error).toWellFormed());
+  function fail(told, error) {
+    if (!told || (error instanceof Error && error.name !== "Error")) logError(error);
+    if (told) host.reply(0, words(error).toWellFormed());
   }
 
   // ---- files
