@@ -33,6 +33,8 @@ test("files are found by TypeScript's rules, and only those that the entry leads
   const { module } = compileFiles({ ...files, "ui/page.js": "not a (script", "main.d.ts": "(((" });
   assert.ok(WebAssembly.validate(module));
   assert.deepEqual(module, compileFiles(files).module, "the same program is the same bytes");
+  const odd = { "main.ts": 'export { default } from "./ü/50% off?.js";', "ü/50% off?.ts": "export default {};" };
+  assert.deepEqual(told(odd), []);
   assert.deepEqual(told({ ...files, "one.ts": "export const one = ;" }), [["one.ts", 1, 20, "Unexpected token"]]);
 });
 

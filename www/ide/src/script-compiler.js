@@ -42,7 +42,7 @@ function reachable(entry, sources, stripped, diagnostics) {
     const code = strip(paths[at], sources.get(paths[at]), diagnostics);
     if (code === null) continue;
     stripped.set(paths[at], code);
-    for (const [, , name] of code.matchAll(/\b(from|import)\s*\(?\s*["'](\.\.?\/[^"'\n]+)["']/g)) {
+    for (const [, name] of code.matchAll(/\b(?:from|import)\s*(?:\(\s*)?["'](\.\.?\/[^"'\n]+)["']/g)) {
       const found = candidates(paths[at], name).find((path) => sources.has(path));
       if (found !== undefined && !paths.includes(found)) paths.push(found);
     }
@@ -52,8 +52,12 @@ function reachable(entry, sources, stripped, diagnostics) {
 
 /** Where an import may lead. The engine decides, by the same rule (`resolve` in its prelude); here a file too many does no harm. */
 function candidates(base, name) {
-  const path = new URL(name, `file:///${base.split("/").map(encodeURIComponent).join("/")}`).pathname;
-  const plain = decodeURIComponent(path.slice(1));
+  const parts = base.split("/").slice(0, -1);
+  for (const part of name.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== ".") parts.push(part);
+  }
+  const plain = parts.join("/");
   return [plain, plain.replace(/\.js$/, ".ts"), `${plain}.ts`, `${plain}.js`, `${plain}/index.ts`, `${plain}/index.js`];
 }
 
