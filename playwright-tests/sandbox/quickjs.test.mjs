@@ -110,7 +110,7 @@ test("an error fails its call in words, an abort undoes the event, and promises 
       ["failed", "no, for a reason"], ["failed", "TypeError: cannot read property 'nothing' of null", log], ["trapped", "unreachable: undone"],
       ["failed", "TypeError: it waits for something that cannot happen within one event", got[3][2]], ["done", '{"calls":4}'],
       ["done", "\ufffd\ufffdAé"], ["done", "6"], ["done", "a\0b"],
-      ["failed", "that state is strange to me"],
+      ["trapped", "refused: that state is strange to me"],
     ]);
   }));
 
