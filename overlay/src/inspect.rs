@@ -185,6 +185,7 @@ mod tests {
         let words = "main.ts:12:3: TypeError: cannot read property 'name' of undefined";
         let trial = |reason: String| Trial {
             failed: Some(reason),
+            examples: Vec::new(),
             outcomes: Vec::new(),
             saved: Vec::new(),
             restored: Vec::new(),
