@@ -146,7 +146,7 @@ pub struct Trial {
 /// restored copy has the very state that was saved.
 pub fn check_trial(trial: &Trial) -> Result<(), InspectError> {
     if let Some(reason) = &trial.failed {
-        return Err(InspectError::Start(shorten(reason)));
+        return Err(InspectError::Start(cut(reason, MAX_REASON)));
     }
     for (at, (example, outcome)) in trial.examples.iter().zip(trial.outcomes.iter().skip(1)).enumerate() {
         if let Err(why) = example.judge(outcome) {
@@ -155,7 +155,7 @@ pub fn check_trial(trial: &Trial) -> Result<(), InspectError> {
     }
     for outcome in &trial.outcomes {
         if let Outcome::Trapped { reason } = outcome {
-            return Err(InspectError::Trap(shorten(reason)));
+            return Err(InspectError::Trap(cut(reason, MAX_REASON)));
         }
     }
     if trial.saved != trial.restored {
@@ -164,14 +164,35 @@ pub fn check_trial(trial: &Trial) -> Result<(), InspectError> {
     Ok(())
 }
 
-/// A text of the module's own making, short enough for a message.
+/// Characters of a reason that are told: what a program says of its own failure, with the place in its source.
+const MAX_REASON: usize = 240;
+
+/// A name of the module's own making, short enough for a message.
 fn shorten(text: &str) -> String {
-    text.chars().take(60).collect()
+    cut(text, 60)
+}
+
+fn cut(text: &str, length: usize) -> String {
+    text.chars().take(length).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_told_in_full_up_to_a_length() {
+        let words = "main.ts:12:3: TypeError: cannot read property 'name' of undefined";
+        let trial = |reason: String| Trial {
+            failed: Some(reason),
+            examples: Vec::new(),
+            outcomes: Vec::new(),
+            saved: Vec::new(),
+            restored: Vec::new(),
+        };
+        assert_eq!(check_trial(&trial(words.to_owned())), Err(InspectError::Start(words.to_owned())));
+        assert_eq!(check_trial(&trial("é".repeat(1_000))), Err(InspectError::Start("é".repeat(240))));
+    }
 
     fn manifest() -> Manifest {
         let json = br#"{"name":"a","version":"1","engine":"wasm","state":"single","interface":{},

@@ -38,7 +38,8 @@ export interface Manifest {
   version: string;
   description?: string;
   tags?: string[];
-  engine: 'wasm';
+  /** For information: what made the module. Both are wasm. */
+  engine: 'wasm' | 'quickjs';
   state: 'none' | 'single' | 'replicated-3' | 'replicated-5';
   access?: 'anyone' | string[];
   hosts?: 'anyone' | string[];

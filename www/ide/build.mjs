@@ -1,4 +1,5 @@
-// Bundles the editor and the compiler for the browser: `node build.mjs OUT_DIR` writes ide.js and compiler-worker.js.
+// Bundles the editor and the compilers for the browser: `node build.mjs OUT_DIR` writes ide.js, compiler-worker.js,
+// script.js and script-worker.js.
 
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -28,7 +29,7 @@ const sdk = {
 
 await build({
   absWorkingDir: here,
-  entryPoints: ["src/ide.js", "src/compiler-worker.js"],
+  entryPoints: ["src/ide.js", "src/compiler-worker.js", "src/script.js", "src/script-worker.js"],
   outdir: out,
   bundle: true,
   format: "esm",

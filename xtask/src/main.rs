@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `setup` | what a fresh machine lacks: wasm target, protoc, npm packages, a browser |
 //! | `web` | the tree that a relay serves, `target/web-tree`: wasm, bindings, bundles, example services |
+//! | `engine` | QuickJS as wasm, for services in JavaScript |
 //! | `bindgen` | JavaScript bindings of one wasm file |
 //! | `relay` | the native node: build, run, one self-contained binary |
 //! | `check` | formatting, lints, purity of the kernel |
@@ -21,6 +22,7 @@ use anyhow::{bail, Result};
 mod bench;
 mod bindgen;
 mod check;
+mod engine;
 mod fuzz;
 mod relay;
 mod service;

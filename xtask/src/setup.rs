@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
-use crate::shell::{cargo, command, folders_with, quiet, root, run, succeeds, which};
+use crate::shell::{command, crate_folder, folders_with, quiet, root, run, succeeds, which};
 
 const WASM: &str = "wasm32-unknown-unknown";
 /// rustup fetches from the network; a short outage must not stop a set-up.
@@ -81,15 +81,6 @@ fn protoc() -> Result<()> {
 }
 
 fn shipped_protoc() -> Result<PathBuf> {
-    run(cargo().args(["fetch"]))?;
-    let metadata =
-        quiet(cargo().args(["metadata", "--format-version", "1"])).context("cargo metadata failed")?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
-    let package = packages.iter().find(|package| package["name"] == "protobuf-build");
-    let manifest = package
-        .and_then(|package| package["manifest_path"].as_str())
-        .context("protobuf-build is not locked")?;
     let file = match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => "protoc-linux-x86_64",
         ("linux", "aarch64") => "protoc-linux-aarch_64",
@@ -97,7 +88,7 @@ fn shipped_protoc() -> Result<PathBuf> {
         ("windows", _) => "protoc-win32.exe",
         _ => bail!("no protoc ships for this machine: install protobuf-compiler 3.1 or newer"),
     };
-    Ok(Path::new(manifest).with_file_name("bin").join(file))
+    Ok(crate_folder("protobuf-build")?.join("bin").join(file))
 }
 
 fn node() -> Result<()> {

@@ -80,6 +80,20 @@ pub fn folders_with(file: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Where cargo keeps the sources of a locked crate, whether or not it is built on this machine.
+pub fn crate_folder(name: &str) -> Result<PathBuf> {
+    run(cargo().args(["fetch"]))?;
+    let metadata =
+        quiet(cargo().args(["metadata", "--format-version", "1"])).context("cargo metadata failed")?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let package = packages.iter().find(|package| package["name"] == name);
+    let manifest = package
+        .and_then(|package| package["manifest_path"].as_str())
+        .with_context(|| format!("{name} is not locked"))?;
+    Ok(Path::new(manifest).parent().map(Path::to_path_buf).unwrap_or_default())
+}
+
 fn line(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));

@@ -5,6 +5,7 @@
 //! tabfarm.js  tabfarm.d.ts  peer/   the JavaScript API and the wasm behind it
 //! peer/inspector*        the instrumenter, loaded when a module has to be prepared
 //! sandbox/               the frame and worker in which services run
+//! app/engines/           QuickJS, which the IDE links with what people write in TypeScript
 //! services/NAME/         the example services: manifest.json, module.wasm, ui/
 //! ```
 //! Every step looks at modification times and does nothing when its inputs are older than its output.
@@ -16,6 +17,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 
 use crate::bindgen;
+use crate::engine;
 use crate::shell::{cargo, command, root, run};
 
 /// What tabs and modules are compiled for.
@@ -108,6 +110,7 @@ fn build_with(kind: Kind, wanted: &[(&str, &str, &str)]) -> Result<PathBuf> {
     for (folder, place) in STATIC {
         copy_tree(&root().join(folder), &tree.join(place))?;
     }
+    engine::build(&tree.join("app/engines"))?;
     compress(kind, &tree)?;
     Ok(tree)
 }
@@ -219,7 +222,8 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies a file unless the copy is as new and as long.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let unchanged = newest(to) > newest(from)
         && fs::metadata(to)?.len() == fs::metadata(from).map_or(0, |meta| meta.len());
     if !unchanged {
@@ -229,7 +233,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// The latest change at or below `path`; `None` when it does not exist.
-fn newest(path: &Path) -> Option<SystemTime> {
+pub fn newest(path: &Path) -> Option<SystemTime> {
     let meta = fs::metadata(path).ok()?;
     let own = meta.modified().ok();
     if !meta.is_dir() {

@@ -114,13 +114,13 @@ pub struct Manifest {
     pub ui: Option<String>,
 }
 
-/// What runs a module.
+/// What made a module: for information, since every module is wasm and complete in itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// The module is wasm.
+    /// It was compiled to wasm.
     Wasm,
-    /// The module is JavaScript, run by the shared QuickJS engine.
+    /// It is JavaScript linked with the QuickJS engine.
     Quickjs,
 }
 
