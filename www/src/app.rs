@@ -9,12 +9,13 @@ use crate::calling::{announced, Rings};
 use crate::hooks::{go, use_address, use_dismissal, use_peer, window, Dispatch};
 use crate::ide::IdeView;
 use crate::network::NetworkView;
+use crate::offer::was_on;
 use crate::parts::{icon, mark, Problem};
 use crate::services::ServicesView;
 use crate::settings::{secure, SettingsView};
 use crate::state::{Action, Join, Notice, State, View};
 use crate::voice::VoiceView;
-use crate::volunteer::{was_on, VolunteerView};
+use crate::volunteer::VolunteerView;
 use crate::words::plural;
 
 /// The whole app.
