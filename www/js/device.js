@@ -77,6 +77,3 @@ export function fly(element, x, y, ms) {
 export function focusOn(id) {
   document.getElementById(id)?.focus();
 }
-
-/** Has the browser a connection at all, as far as it knows. */
-export const isOnline = () => navigator.onLine !== false;

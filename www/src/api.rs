@@ -156,8 +156,6 @@ extern "C" {
     pub fn fly(element: &web_sys::Element, x: f64, y: f64, ms: f64);
     #[wasm_bindgen(js_name = focusOn)]
     pub fn focus_on(id: &str);
-    #[wasm_bindgen(js_name = isOnline)]
-    pub fn is_online() -> bool;
 }
 
 #[wasm_bindgen(module = "/js/service-ui.js")]

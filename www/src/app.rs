@@ -81,7 +81,7 @@ fn Header(props: &HeaderProps) -> Html {
     let peers = state.status.peers.len();
     html! {
         <header class="top">
-            <a class="brand" href="#/services">{ mark() }<span>{ "Tabfarm" }</span></a>
+            <a class="brand" href="#/services" aria-label="Tabfarm">{ mark() }<span>{ "Tabfarm" }</span></a>
             <Tabs view={state.view} hosting={state.status.hosting.len()} talking={state.talking} />
             <div class="standing">
                 <span class={classes!("state-dot", tone)} aria-hidden="true"></span>

@@ -105,7 +105,7 @@ pub fn CopyLink(props: &LinkProps) -> Html {
     };
     html! {
         <>
-            <button class="button" data-testid="copy-link" aria-label={format!("Copy the link of {}", props.name)} {onclick}>
+            <button class="button" data-testid="copy-link" aria-label={format!("Copy link of {}", props.name)} {onclick}>
                 <span aria-live="polite">{ if *copied == Some(true) { "Link copied" } else { "Copy link" } }</span></button>
             if *copied == Some(false) {
                 <input type="text" readonly={true} value={link} aria-label="Link, to be copied by hand" />

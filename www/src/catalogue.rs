@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use web_sys::{HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
-use crate::api::{is_online, keep_text, kept_text, Peer};
+use crate::api::{keep_text, kept_text, Peer};
 use crate::card::Card;
 use crate::examples::Examples;
 use crate::hooks::{go, named_in, search, use_catalogue};
@@ -195,7 +195,7 @@ fn Greeting() -> Html {
                 <h2 id="greeting-title">{ "Servers that are browser tabs" }</h2>
                 <button class="quiet" onclick={dismiss} data-testid="greeting-dismiss" aria-label="Hide this introduction">{ "Hide" }</button>
             </div>
-            <p>{ "There is no data centre here. A service runs in somebody's tab, and moves to another tab, with its state, while people go on using it." }</p>
+            <p>{ "No data centre: a service runs in somebody's tab, and moves with its state to another while people use it." }</p>
             <ol class="steps">
                 <li><strong>{ "Use" }</strong><span>{ "Open a service below, or publish an example." }</span></li>
                 <li><a href="#/volunteer"><strong>{ "Volunteer" }</strong></a><span>{ "Let this tab run services for others." }</span></li>
@@ -239,9 +239,9 @@ fn ByName() -> Html {
     }
 }
 
+/// Nobody is connected. What the browser itself says of its connection is not asked: it knows nothing of tabs nearby.
 fn is_cut_off(state: &State) -> bool {
-    !is_online()
-        || (state.join == Join::Running && state.status.peers.is_empty() && state.status.relays.is_empty())
+    state.join == Join::Running && state.status.peers.is_empty() && state.status.relays.is_empty()
 }
 
 fn summary(state: &State, shown: usize, filtered: bool) -> String {

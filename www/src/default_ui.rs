@@ -230,7 +230,7 @@ fn Log(props: &LogProps) -> Html {
         return html! { <p class="log-empty hint">{ "What the service sends appears here, and each move to another tab." }</p> };
     }
     html! {
-        <ol class="log" role="log" data-testid="session-log" tabindex="0" aria-label="Messages">
+        <div class="log" role="log" data-testid="session-log" tabindex="0" aria-label="Messages"><ol class="plain">
             { for props.lines.iter().map(|line| {
                 let (tone, sign) = match line.kind {
                     LineKind::Sent => ("sent", "you"),
@@ -247,6 +247,6 @@ fn Log(props: &LogProps) -> Html {
                     </li>
                 }
             }) }
-        </ol>
+        </ol></div>
     }
 }

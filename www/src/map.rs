@@ -6,7 +6,7 @@ use yew::prelude::*;
 use crate::api::{fly, focus_on};
 use crate::flights::Flight;
 use crate::groups::{Group, Part};
-use crate::map_layout::{place, Point, HEIGHT, WIDTH};
+use crate::map_layout::{ellipses, place, Point, HEIGHT, WIDTH};
 use crate::model::{Path, PeerInfo};
 use crate::parts::tone;
 use crate::words::{millis, plural, service_name, short};
@@ -40,6 +40,7 @@ pub fn Map(props: &Props) -> Html {
     let stop = use_state(|| 0usize);
     let named = props.peers.len() <= MAX_NAMED;
     let placed = placed(&props.peers);
+    let tabs = placed.iter().filter(|(peer, _)| peer.role != "relay").count();
     let hidden = props.peers.len().saturating_sub(MAX_DRAWN);
     let centre = Point { x: WIDTH / 2, y: HEIGHT / 2 - 8, size: 15 };
     let at = |id: &str| {
@@ -81,6 +82,9 @@ pub fn Map(props: &Props) -> Html {
         <figure class="map">
             <svg viewBox={format!("0 0 {WIDTH} {HEIGHT}")} data-testid="network-map" role="group" aria-label={label(&props.peers)} {onkeydown}>
                 <g aria-hidden="true">
+                    { for ellipses(tabs).into_iter().map(|(across, down)| html! {
+                        <ellipse class="map-ring" cx={centre.x.to_string()} cy={centre.y.to_string()} rx={across.to_string()} ry={down.to_string()} />
+                    }) }
                     { for placed.iter().map(|(peer, point)| line(peer, point, &centre, named)) }
                     if let (Some(group), Some(leader)) = (&props.chosen, leader) {
                         { for group.members.iter().filter(|(_, part)| *part != Part::Leader).filter_map(|(peer, part)| {

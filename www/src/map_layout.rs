@@ -29,7 +29,7 @@ pub fn place(relays: usize, tabs: usize) -> Vec<Point> {
     } else {
         (&[(0.62, 3), (0.81, 4), (1.0, 5)], 6)
     };
-    let mut places: Vec<Point> = ring(relays, 0.42, 0.125, size.min(9)).collect();
+    let mut places: Vec<Point> = ring(relays, relay_radius(tabs), 0.125, size.min(9)).collect();
     let shares: usize = rings.iter().map(|(_, share)| share).sum();
     let mut left = tabs;
     for (index, (radius, share)) in rings.iter().enumerate() {
@@ -39,6 +39,19 @@ pub fn place(relays: usize, tabs: usize) -> Vec<Point> {
         places.extend(ring(here, *radius, index as f64 * 0.013, size));
     }
     places
+}
+
+/// The half axes of the ellipses that stand behind the nodes: of the relays, and of the outermost tabs.
+pub fn ellipses(tabs: usize) -> [(i32, i32); 2] {
+    [relay_radius(tabs), 1.0].map(|radius| ((ACROSS * radius) as i32, (DOWN * radius) as i32))
+}
+
+fn relay_radius(tabs: usize) -> f64 {
+    if tabs <= ONE_RING {
+        0.55
+    } else {
+        0.42
+    }
 }
 
 /// `count` places evenly on an ellipse, starting `turn` of a circle after the top.

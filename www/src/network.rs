@@ -237,7 +237,7 @@ fn Groups(props: &GroupsProps) -> Html {
     };
     html! {
         <div class="card table-card">
-            <table data-testid="group-table">
+            <table class="wide-cells" data-testid="group-table">
                 <thead><tr><th scope="col">{ "Service" }</th><th scope="col">{ "Serves" }</th><th scope="col">{ "Follow" }</th><th scope="col">{ "Stand by" }</th></tr></thead>
                 <tbody>
                     { for props.groups.iter().map(|group| html! {

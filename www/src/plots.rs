@@ -31,10 +31,10 @@ pub fn Plots(props: &Props) -> Html {
     html! {
         <div class="stack" data-testid="plots">
             <div class="plots">
-                { plot("Delay of this tab's calls", "ms", false, |sample| sample.delay_ms) }
-                { plot("Calls of this tab", "per second", false, |sample| Some(sample.calls)) }
-                { plot("Events that it handles in this tab", "per second", false, |sample| sample.load.map(|load| load.events)) }
-                { plot("Tabs that serve it", "tabs", true, |sample| Some(sample.servers as f64)) }
+                { plot("Delay of calls from here", "ms", false, |sample| sample.delay_ms) }
+                { plot("Calls from here", "per second", false, |sample| Some(sample.calls)) }
+                { plot("Events handled here", "per second", false, |sample| sample.load.map(|load| load.events)) }
+                { plot("Servers", "tabs", true, |sample| Some(sample.servers as f64)) }
             </div>
             <details>
                 <summary>{ "The same as a table" }</summary>
@@ -103,7 +103,7 @@ fn Plot(props: &PlotProps) -> Html {
     let bottom = (HEIGHT - 8.0).to_string();
     html! {
         <figure class="plot card" data-testid="plot" data-plot={props.title}>
-            <figcaption class="plot-head"><h3>{ props.title }</h3><span class="small faint">{ last.map_or_else(|| "nothing measured yet".to_owned(), |last| format!("{} {}", number(last), props.unit)) }</span></figcaption>
+            <figcaption class="plot-head"><h3>{ props.title }</h3><span class="small faint">{ last.map_or_else(|| "nothing yet".to_owned(), |last| format!("{} {}", number(last), if props.whole && last == 1.0 { "tab" } else { props.unit })) }</span></figcaption>
             <svg viewBox={format!("0 0 {WIDTH} {HEIGHT}")} role="img" aria-label={said}>
                 { tick(0.0) }
                 { tick(top / 2.0) }

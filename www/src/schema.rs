@@ -93,7 +93,10 @@ impl Schema {
                 name,
             }
         };
-        Schema::Object(names.into_iter().map(read).collect())
+        let mut fields: Vec<Field> = names.into_iter().map(read).collect();
+        // Sorting is stable: what has to be filled in comes first.
+        fields.sort_by_key(|field| !field.required);
+        Schema::Object(fields)
     }
 
     /// What the form holds before a person wrote anything, one text per field.

@@ -53,7 +53,7 @@ pub fn Timeline(props: &Props) -> Html {
             if shown.is_empty() {
                 <p class="log-empty hint">{ if props.entries.is_empty() { "Peers that come and go, handovers and what services log appear here." } else { "Nothing of this kind has happened." } }</p>
             } else {
-                <ol class="log" role="log" data-testid="timeline" tabindex="0" aria-label="Events">
+                <div class="log" role="log" data-testid="timeline" tabindex="0" aria-label="Events"><ol class="plain">
                     { for shown.iter().map(|entry| {
                         let (tone, sign) = match entry.kind {
                             EntryKind::Peer => ("peer-line", "peer"),
@@ -70,7 +70,7 @@ pub fn Timeline(props: &Props) -> Html {
                             </li>
                         }
                     }) }
-                </ol>
+                </ol></div>
             }
         </>
     }
