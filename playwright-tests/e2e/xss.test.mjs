@@ -40,7 +40,7 @@ test("what real peers and services say is shown as text", () =>
     }, payload);
     const page = await openApp(await world.page(browser, "visitor", { bypassCSP: true }), relay);
     const card = page.locator('[data-testid="service-card"][data-service="marked"]');
-    await card.getByText(payload).waitFor({ timeout: SOON_MS });
+    await card.locator(".service-text").getByText(payload).waitFor({ timeout: SOON_MS });
     await card.getByTestId("open-service").click();
     const method = page.locator('[data-testid="method"][data-method="echo"]');
     await method.getByText(payload).first().waitFor({ timeout: SOON_MS });
@@ -122,7 +122,8 @@ test("whatever the peer could report, in whichever field, no view runs it", () =
         if (name === "services") await page.getByTestId("service-card").first().waitFor({ timeout: SOON_MS });
         if (name === "voice") {
           await page.getByTestId("nick-search").fill("x");
-          await page.getByTestId("nick-lookup").click();
+          // By the keyboard: those who ring cover the button.
+          await page.getByTestId("nick-lookup").press("Enter");
           await page.getByTestId("nick-candidate").first().waitFor({ timeout: SOON_MS });
         }
         if (name === "network") {
@@ -145,7 +146,7 @@ test("whatever the peer could report, in whichever field, no view runs it", () =
     }, PAYLOADS);
     await page.getByTestId("session-log").getByText(PAYLOADS[0]).first().waitFor({ timeout: SOON_MS });
     for (const select of await page.locator('[data-testid="method"] >> nth=0').getByTestId("method-input").all()) await select.selectOption({ index: 1 });
-    await page.getByTestId("method-call").first().click();
+    await page.getByTestId("method-call").first().press("Enter");
     await page.getByTestId("method-reply").first().waitFor({ timeout: SOON_MS });
     await page.evaluate((reason) => session.dispatchEvent(new CustomEvent("close", { detail: { reason } })), PAYLOADS[2]);
     await page.getByText("The session ended").waitFor({ timeout: SOON_MS });

@@ -162,14 +162,13 @@ pub fn Catalogue(props: &Props) -> Html {
                 </Empty>
             } else if catalogue.fetched {
                 <Empty title="Nothing is published yet">
-                    <p>{ "Publish an example below, or write a service of your own in the IDE." }</p>
-                    <a class="button" href="#/ide">{ "Open the IDE" }</a>
+                    <p>{ "Publish an example below, or " }<a href="#/ide">{ "write a service of your own" }</a>{ "." }</p>
                 </Empty>
             } else {
                 <ul class="cards" aria-hidden="true">{ for (0..3).map(|_| html! { <li class="card service ghost"></li> }) }</ul>
             }
-            <ByName />
             <Examples peer={state.peer.clone()} dispatch={state.dispatcher()} />
+            <ByName />
         </div>
     }
 }

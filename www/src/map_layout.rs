@@ -29,7 +29,7 @@ pub fn place(relays: usize, tabs: usize) -> Vec<Point> {
     } else {
         (&[(0.62, 3), (0.81, 4), (1.0, 5)], 6)
     };
-    let mut places: Vec<Point> = ring(relays, relay_radius(tabs), 0.125, size.min(9)).collect();
+    let mut places: Vec<Point> = ring(relays, relay_radius(tabs), relay_turn(tabs), size.min(9)).collect();
     let shares: usize = rings.iter().map(|(_, share)| share).sum();
     let mut left = tabs;
     for (index, (radius, share)) in rings.iter().enumerate() {
@@ -44,6 +44,14 @@ pub fn place(relays: usize, tabs: usize) -> Vec<Point> {
 /// The half axes of the ellipses that stand behind the nodes: of the relays, and of the outermost tabs.
 pub fn ellipses(tabs: usize) -> [(i32, i32); 2] {
     [relay_radius(tabs), 1.0].map(|radius| ((ACROSS * radius) as i32, (DOWN * radius) as i32))
+}
+
+/// Relays stand between the first tabs, where no other line passes.
+fn relay_turn(tabs: usize) -> f64 {
+    match tabs {
+        0 | 1 => 0.25,
+        _ => 0.5 / tabs.min(ONE_RING) as f64,
+    }
 }
 
 fn relay_radius(tabs: usize) -> f64 {

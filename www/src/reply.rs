@@ -22,12 +22,15 @@ pub struct Props {
 #[component]
 pub fn Reply(props: &Props) -> Html {
     let value = props.json.then(|| JSON::parse(&props.text).ok()).flatten();
+    // A text is read, not copied into a program: without quotes and escapes.
+    let text =
+        value.as_ref().and_then(JsValue::as_string).map_or_else(|| props.text.clone(), AttrValue::from);
     match value {
         Some(value) if value.is_object() => {
             html! { <div class="reply" data-testid="method-reply">{ laid_out(&value, 0) }</div> }
         }
         _ => {
-            html! { <span class="mono reply" data-testid="method-reply">{ if props.text.is_empty() { "(empty reply)" } else { props.text.as_str() } }</span> }
+            html! { <span class="mono reply" data-testid="method-reply">{ if text.is_empty() { "(empty reply)" } else { text.as_str() } }</span> }
         }
     }
 }
