@@ -134,9 +134,7 @@ test("while something runs here the tab holds a lock, and the screen stays on wh
     await page.addInitScript(wakeLocks);
     await openApp(page, relay);
     const locked = async () => (await navigator.locks.query()).held.some(({ name }) => name === "tabfarm-hosting");
-    await view(page, "volunteer");
     assert.equal(await page.evaluate(locked), false);
-    await view(page, "services");
     await page.locator('[data-testid="publish-example"][data-service="counter"]').click();
     await soon(page, locked);
     await view(page, "volunteer");

@@ -58,6 +58,10 @@ test("what real peers and services say is shown as text", () =>
     await page.getByTestId("nick-candidate").waitFor({ timeout: SOON_MS });
     assert.deepEqual(await page.evaluate(caught), NOTHING);
     assert.deepEqual(page.problems, []);
+    // Were it put in as markup, it would run here, and be seen.
+    await page.evaluate((payload) => document.body.insertAdjacentHTML("beforeend", payload), payload);
+    await soon(page, () => window.ran === "img");
+    assert.notDeepEqual(await page.evaluate(caught), NOTHING);
   }));
 
 test("whatever the peer could report, in whichever field, no view runs it", () =>

@@ -5,7 +5,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `app` | header, tabs, notices |
-//! | `state`, `hooks` | one reducer; every side effect that feeds it |
+//! | `state`, `view`, `hooks` | one reducer; every side effect that feeds it |
 //! | `services`, `catalogue`, `card`, `examples`, `pins` | what is published; which of several services a name means |
 //! | `service_page`, `session`, `default_ui`, `schema`, `schema_form`, `reply` | one open service; forms from its interface |
 //! | `voice`, `lobby`, `conference`, `calling` | joining a conference; the one that was joined; finding and ringing people |
@@ -54,6 +54,7 @@ mod settings;
 mod state;
 mod timeline;
 mod trial;
+mod view;
 mod voice;
 mod volunteer;
 mod words;

@@ -11,7 +11,7 @@ use yew::prelude::*;
 use crate::api::{keep_in_tab, keep_text, kept_in_tab, kept_text, knows_screen, Peer};
 use crate::hooks::{keep, Dispatch};
 use crate::limits::{Limits, LIMITS, MAX_LIST};
-use crate::power::{use_power, use_screen, use_wakefulness, Power};
+use crate::power::{use_power, use_screen, Power};
 use crate::state::{Action, State};
 use crate::words::{explain, plural, service_name};
 
@@ -19,8 +19,13 @@ use crate::words::{explain, plural, service_name};
 const VOLUNTEERING: &str = "tabfarm.volunteering";
 const SCREEN: &str = "tabfarm.screen";
 
-/// Did this tab volunteer before it was reloaded? Then the view has to be there for it to go on.
-pub fn was_on() -> bool {
+/// Is there something here that goes on whichever view is shown, so that the form has to be there?
+pub fn lasts() -> bool {
+    was_on() || kept_text(SCREEN) == "on"
+}
+
+/// Did this tab volunteer before it was reloaded?
+fn was_on() -> bool {
     kept_in_tab(VOLUNTEERING) == "on"
 }
 
@@ -39,7 +44,6 @@ pub fn Offer(props: &Props) -> Html {
     let power = use_power();
     let hosting = !state.status.hosting.is_empty();
     let waits = limits.mains_only && power == Power::Battery;
-    use_wakefulness(hosting);
     let lit = use_screen(*screen && hosting);
     let turn = use_mut_ref(|| 0u32);
     {

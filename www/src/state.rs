@@ -9,6 +9,7 @@ use crate::api::{Peer, RingDetail};
 use crate::flights::{self, Flight};
 use crate::history::History;
 use crate::model::{Calls, Report, ServiceInfo, Status};
+pub use crate::view::View;
 use crate::words::{service_name, short};
 
 /// Lines that the time line keeps; older ones are forgotten.
@@ -19,47 +20,6 @@ const MAX_NOTICES: usize = 3;
 const MAX_REPORTS: usize = 8;
 /// Rings that are shown at once; the peer lets no more in.
 const MAX_RINGS: usize = 8;
-
-/// The tabs of the app.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum View {
-    Services,
-    Voice,
-    Volunteer,
-    Ide,
-    Network,
-    Settings,
-}
-
-impl View {
-    /// All of them, in their order.
-    pub const ALL: [View; 6] =
-        [View::Services, View::Voice, View::Volunteer, View::Ide, View::Network, View::Settings];
-
-    /// Its part of the address, also the stem of element ids.
-    pub fn slug(self) -> &'static str {
-        match self {
-            View::Services => "services",
-            View::Voice => "voice",
-            View::Volunteer => "volunteer",
-            View::Ide => "ide",
-            View::Network => "network",
-            View::Settings => "settings",
-        }
-    }
-
-    /// Its label.
-    pub fn label(self) -> &'static str {
-        match self {
-            View::Services => "Services",
-            View::Voice => "Voice",
-            View::Volunteer => "Volunteer",
-            View::Ide => "IDE",
-            View::Network => "Network",
-            View::Settings => "Settings",
-        }
-    }
-}
 
 /// How far joining got.
 #[derive(Clone, PartialEq, Debug)]
