@@ -9,7 +9,7 @@ import { SOON_MS, soon } from "./lib/peer.mjs";
 import { inWorld } from "./lib/world.mjs";
 
 const folder = fileURLToPath(new URL("../docs/img/", import.meta.url));
-const SIZES = [{ width: 1280, height: 720 }, { width: 360, height: 740 }];
+const SIZES = [{ width: 1280, height: 700 }, { width: 360, height: 740 }];
 /** Long enough for plots that show something. */
 const MEASURED_MS = 40_000;
 /** Building up and taking all pictures. */

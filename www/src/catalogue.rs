@@ -160,14 +160,10 @@ pub fn Catalogue(props: &Props) -> Html {
                     <p>{ "Search looks at names, descriptions and tags." }</p>
                     <button class="button" onclick={clear}>{ "Show all services" }</button>
                 </Empty>
-            } else if catalogue.fetched {
-                <Empty title="Nothing is published yet">
-                    <p>{ "Publish an example below, or " }<a href="#/ide">{ "write a service of your own" }</a>{ "." }</p>
-                </Empty>
-            } else {
+            } else if !catalogue.fetched {
                 <ul class="cards" aria-hidden="true">{ for (0..3).map(|_| html! { <li class="card service ghost"></li> }) }</ul>
             }
-            <Examples peer={state.peer.clone()} dispatch={state.dispatcher()} />
+            <Examples peer={state.peer.clone()} dispatch={state.dispatcher()} alone={catalogue.fetched && !filtered && found.is_empty() && !is_cut_off(state)} />
             <ByName />
         </div>
     }

@@ -24,6 +24,8 @@ const EXAMPLES: [(&str, &str); 5] = [
 pub struct Props {
     pub peer: Option<Peer>,
     pub dispatch: Dispatch,
+    /// Is there nothing else to be seen.
+    pub alone: bool,
 }
 
 /// The list of them.
@@ -32,7 +34,12 @@ pub fn Examples(props: &Props) -> Html {
     let busy = use_state(|| None::<&'static str>);
     html! {
         <section class="stack examples" aria-labelledby="examples-title">
-            <h2 id="examples-title">{ "Publish an example" }</h2>
+            <div>
+                <h2 id="examples-title">{ if props.alone { "Nothing is published yet" } else { "Publish an example" } }</h2>
+                if props.alone {
+                    <p class="hint">{ "Publish an example with one click: it runs in this tab, and everybody who is connected can use it. Or " }<a href="#/ide">{ "write a service of your own" }</a>{ "." }</p>
+                }
+            </div>
             <ul class="example-list">
                 { for EXAMPLES.iter().map(|(name, text)| {
                     let (peer, dispatch, busy) = (props.peer.clone(), props.dispatch.clone(), busy.clone());
