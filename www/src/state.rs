@@ -308,7 +308,9 @@ impl State {
     /// What runs here since the last status, and what does not any more.
     fn tell_hosting(&mut self, at: f64, status: &Status) {
         let ids = |status: &Status| -> Vec<(String, bool)> {
-            status.hosting.iter().map(|hosted| (hosted.service.clone(), hosted.role == "leader")).collect()
+            // Who is still taking over has nothing yet.
+            let holding = status.hosting.iter().filter(|hosted| hosted.role != "joining");
+            holding.map(|hosted| (hosted.service.clone(), hosted.role == "leader")).collect()
         };
         let (before, now) = (ids(&self.status), ids(status));
         let has = |list: &[(String, bool)], id: &str| list.iter().any(|(each, _)| each == id);
