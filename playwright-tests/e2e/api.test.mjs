@@ -83,7 +83,7 @@ test("methods, properties and events are those of the promise", () =>
     assert.equal(end.after, "disconnected");
     assert.equal(end.error, "refused");
     assert.equal(end.reason, "string");
-    assert.deepEqual(end.policy, { cpu: 10, memoryMiB: 64, storageMiB: 0, services: ["chat"] });
+    assert.deepEqual(end.policy, { cpu: 10, memoryMiB: 64, storageMiB: 0, upKbps: 2000, mains: true, services: ["chat"], publishers: [], tags: [] });
 
     const wrong = await user.evaluate(async (chat) => ({
       body: await codeOf(peer.call(chat, "name", 7)),

@@ -2,11 +2,10 @@
 // probes are put into the frame's own text on its way, to show that each wall holds without the one before it.
 
 import assert from "node:assert/strict";
-import { createSocket } from "node:dgram";
-import { createServer } from "node:net";
 import { test } from "node:test";
 
 import { launch } from "../lib/browser.mjs";
+import { listen } from "./lib/canary.mjs";
 import { FRAME, script, WORKER } from "./lib/probes.mjs";
 import { serve } from "./lib/server.mjs";
 
@@ -91,24 +90,6 @@ test("the canary sees what is not contained", async (t) => {
   await page.evaluate((address) => fetch(`http://${address}/`, { mode: "no-cors" }).catch(() => {}), canary.address);
   assert.equal(canary.seen.length > 0, true);
 });
-
-/** A port that notes every connection and datagram, and answers connections with a page. */
-async function listen() {
-  const seen = [];
-  const tcp = createServer((socket) => {
-    socket.once("data", (bytes) => {
-      seen.push(bytes.toString().split("\r\n")[0]);
-      socket.end("HTTP/1.1 200 OK\r\naccess-control-allow-origin: *\r\ncontent-length: 0\r\n\r\n");
-    });
-    socket.on("error", () => {});
-    seen.push("connection");
-  });
-  await new Promise((done) => tcp.listen(0, "127.0.0.1", done));
-  const { port } = tcp.address();
-  const udp = createSocket("udp4", () => seen.push("datagram"));
-  await new Promise((done) => udp.bind(port, "127.0.0.1", done));
-  return { address: `127.0.0.1:${port}`, seen, close: () => { tcp.close(); udp.close(); } };
-}
 
 /** Frames the sandbox as the app does, starts a worker and waits for what the probes found. */
 function probe() {

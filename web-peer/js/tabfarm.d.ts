@@ -207,6 +207,16 @@ export interface VolunteerPolicy {
   tags?: string[] | 'any';
 }
 
+/** What this page's calls of one service cost until now. */
+export interface Measured {
+  service: ServiceId;
+  calls: number;
+  /** Of them, those that were rejected. */
+  failed: number;
+  /** Sum over those that were answered. */
+  totalMs: number;
+}
+
 interface PeerEvents {
   /** `joined` or the relays changed. */
   status: CustomEvent<object>;
@@ -241,7 +251,7 @@ export class Peer extends EventTarget {
   publish(pkg: { manifest: Manifest; module: Uint8Array; ui?: Record<string, Body> }): Promise<ServiceId>;
   /** `complete` is false when no index could be asked. */
   find(query?: Query): Promise<ServiceRecord[] & { complete: boolean }>;
-  /** `service` is a name or `name@publisher`; `ambiguous` when several publishers have the name. */
+  /** `service` is a name or `name@publisher`; `ambiguous` when several publishers have the name and none is pinned. */
   open(service: string, options?: { deadlineMs?: number }): Promise<Session>;
   /** A session for one call. */
   call(service: string, method: string, body?: Body, options?: { deadlineMs?: number }): Promise<Uint8Array>;
@@ -265,6 +275,15 @@ export class Peer extends EventTarget {
    *  default the announced one, or the name given to `join`. `deadline` when
    *  nobody answers within 30 s, `overloaded` when the line is busy, `disconnected` when the peer cannot be reached. */
   ring(peerId: string, conference: string, nick?: string): Promise<boolean>;
+  /**
+   * What a bare name means to this person when several publishers have it: `open`, `call`, `host` and `package` take the pinned service, `find`
+   * of the name lists it first. `null` lets go of it. Kept in this browser (in memory where it refuses), at most 256.
+   */
+  pin(name: string, service: ServiceId | null): void;
+  /** The pinned names and what they mean. */
+  pins(): Record<string, ServiceId>;
+  /** What the calls of this peer's sessions cost, by service; the last 128 that were called. */
+  measured(): Measured[];
   /** Refused by an `error` event: this version keeps no ratings. */
   rate(service: string, stars: number): void;
   /** Open sessions of this peer. */

@@ -4,6 +4,8 @@ import init, { RawPeer } from './peer/web_peer.js';
 import { Alarm } from './peer/alarm.js';
 import { Checkpoints } from './peer/checkpoints.js';
 import { identity } from './peer/identity.js';
+import { Measures } from './peer/measures.js';
+import { Pins } from './peer/pins.js';
 
 /** How long `join` waits for a relay, in ms. */
 const JOIN_TIME = 20_000;
@@ -34,6 +36,8 @@ export class Peer extends EventTarget {
   #requests = new Map();
   #sessions = new Map();
   #checkpoints;
+  #pins = new Pins();
+  #measures = new Measures();
   #online = () => this.#raw.online();
   #shown = () => this.#raw.ring();
   /** The last moment in which the page runs: whoever is warm takes over at once. */
@@ -131,16 +135,19 @@ export class Peer extends EventTarget {
     if (near.length !== 0 && !(near.length === 3 && near.every(Number.isFinite))) {
       throw new TabfarmError('refused', '`near` is [latitude, longitude, kilometres]');
     }
-    return this.#ask((id) => this.#raw.find(id, name, text, tag, Float64Array.from(near)));
+    const found = await this.#ask((id) => this.#raw.find(id, name, text, tag, Float64Array.from(near)));
+    const pinned = name && this.#pins.resolve(String(name));
+    // Sorting is stable, and keeps what else the list says.
+    return pinned === name ? found : found.sort((one, other) => (other.id === pinned) - (one.id === pinned));
   }
 
   async open(service, { deadlineMs = 0 } = {}) {
     const make = (info) => {
-      const session = new Session(info, (use) => this.#ask((id) => use(this.#raw, id)));
+      const session = new Session(info, (use) => this.#ask((id) => use(this.#raw, id)), this.#measures);
       this.#sessions.set(session.id, session);
       return session;
     };
-    return this.#ask((id) => this.#raw.open(id, String(service), deadlineMs), make);
+    return this.#ask((id) => this.#raw.open(id, this.#pins.resolve(String(service)), deadlineMs), make);
   }
 
   async call(service, method, body = NOTHING, options = {}) {
@@ -164,7 +171,7 @@ export class Peer extends EventTarget {
   }
 
   async host(service) {
-    await this.#ask((id) => this.#raw.host(id, String(service)));
+    await this.#ask((id) => this.#raw.host(id, this.#pins.resolve(String(service))));
   }
 
   async handover(service, to) {
@@ -172,7 +179,7 @@ export class Peer extends EventTarget {
   }
 
   async package(service) {
-    const { manifest, ui } = await this.#ask((id) => this.#raw.package(id, String(service)));
+    const { manifest, ui } = await this.#ask((id) => this.#raw.package(id, this.#pins.resolve(String(service))));
     return { manifest: JSON.parse(manifest), ui };
   }
 
@@ -194,6 +201,22 @@ export class Peer extends EventTarget {
 
   async ring(peerId, conference, nick = '') {
     return this.#ask((id) => this.#raw.ringPeer(id, String(peerId), String(conference), String(nick).trim()));
+  }
+
+  pin(name, service) {
+    try {
+      this.#pins.set(String(name), service);
+    } catch (error) {
+      throw named(error);
+    }
+  }
+
+  pins() {
+    return this.#pins.all();
+  }
+
+  measured() {
+    return this.#measures.all();
   }
 
   rate() {
@@ -316,15 +339,17 @@ const received = Symbol('received');
 export class Session extends EventTarget {
   #info;
   #ask;
+  #measures;
   #closed = false;
   #backlog = { message: [], datagram: [] };
   #heard = new Set();
 
   /** Use `Peer.open`. */
-  constructor(info, ask) {
+  constructor(info, ask, measures) {
     super();
     this.#info = info;
     this.#ask = ask;
+    this.#measures = measures;
   }
 
   get id() {
@@ -347,15 +372,15 @@ export class Session extends EventTarget {
   }
 
   async call(method, body = NOTHING, { deadlineMs = 0 } = {}) {
-    return this.#use((raw, id) => raw.call(id, this.id, String(method), bytes(body), deadlineMs));
+    return this.#timed((raw, id) => raw.call(id, this.id, String(method), bytes(body), deadlineMs));
   }
 
   async query(method, body = NOTHING, { deadlineMs = 0 } = {}) {
-    return this.#use((raw, id) => raw.query(id, this.id, String(method), bytes(body), deadlineMs));
+    return this.#timed((raw, id) => raw.query(id, this.id, String(method), bytes(body), deadlineMs));
   }
 
   async read(method, body = NOTHING, { maxAgeMs = 0, deadlineMs = 0 } = {}) {
-    return this.#use((raw, id) => raw.read(id, this.id, String(method), bytes(body), deadlineMs, maxAgeMs));
+    return this.#timed((raw, id) => raw.read(id, this.id, String(method), bytes(body), deadlineMs, maxAgeMs));
   }
 
   send(body) {
@@ -406,6 +431,19 @@ export class Session extends EventTarget {
   #use(give) {
     if (this.#closed) return Promise.reject(new TabfarmError('disconnected', 'the session is closed'));
     return this.#ask(give);
+  }
+
+  /** As `#use`, for calls: how long each took is summed up. */
+  async #timed(give) {
+    const [service, start] = [this.service, performance.now()];
+    let ok = false;
+    try {
+      const value = await this.#use(give);
+      ok = true;
+      return value;
+    } finally {
+      this.#measures.take(service, performance.now() - start, ok);
+    }
   }
 
   /** For what returns nothing: a failure shows as an `error` event of the session. */

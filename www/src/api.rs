@@ -48,6 +48,12 @@ extern "C" {
         body: &Uint8Array,
     ) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
+    pub fn pin(this: &Peer, name: &str, service: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub fn pins(this: &Peer) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub fn measured(this: &Peer) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
     pub async fn announce(this: &Peer, nick: &str, profile: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     pub async fn lookup(this: &Peer, nick: &str) -> Result<JsValue, JsValue>;
@@ -131,6 +137,25 @@ extern "C" {
     /// As `keep_text`, for this tab alone.
     #[wasm_bindgen(js_name = keepInTab)]
     pub fn keep_in_tab(key: &str, text: &str) -> bool;
+}
+
+#[wasm_bindgen(module = "/js/device.js")]
+extern "C" {
+    /// Tells `changed` whether the device is on mains power, or null; returns what stops it.
+    #[wasm_bindgen(js_name = watchPower)]
+    pub fn watch_power(changed: &js_sys::Function) -> js_sys::Function;
+    /// Holds a Web Lock until the returned function is called.
+    #[wasm_bindgen(js_name = stayAwake)]
+    pub fn stay_awake() -> js_sys::Function;
+    #[wasm_bindgen(js_name = knowsScreen)]
+    pub fn knows_screen() -> bool;
+    /// Keeps the screen on until the returned function is called; `changed` hears whether it is.
+    #[wasm_bindgen(js_name = keepScreen)]
+    pub fn keep_screen(changed: &js_sys::Function) -> js_sys::Function;
+    /// Moves an element, where people want motion.
+    pub fn fly(element: &web_sys::Element, x: f64, y: f64, ms: f64);
+    #[wasm_bindgen(js_name = focusOn)]
+    pub fn focus_on(id: &str);
 }
 
 #[wasm_bindgen(module = "/js/service-ui.js")]

@@ -9,12 +9,14 @@ use crate::calling::{announced, Rings};
 use crate::hooks::{go, use_address, use_dismissal, use_peer, window, Dispatch};
 use crate::ide::IdeView;
 use crate::network::NetworkView;
+use crate::offer::lasts;
 use crate::parts::{icon, mark, Problem};
+use crate::power::use_wakefulness;
 use crate::services::ServicesView;
 use crate::settings::{secure, SettingsView};
 use crate::state::{Action, Join, Notice, State, View};
 use crate::voice::VoiceView;
-use crate::volunteer::{was_on, VolunteerView};
+use crate::volunteer::VolunteerView;
 use crate::words::plural;
 
 /// The whole app.
@@ -23,8 +25,9 @@ pub fn App() -> Html {
     let state = use_reducer(State::default);
     use_peer(&state);
     use_address(state.dispatcher());
+    use_wakefulness(!state.status.hosting.is_empty());
     // What a person switched on goes on after a reload, whichever view is shown.
-    let lasting = use_memo((), |()| [(View::Volunteer, was_on()), (View::Voice, announced())]);
+    let lasting = use_memo((), |()| [(View::Volunteer, lasts()), (View::Voice, announced())]);
     let panel = |view: View, body: fn(&UseReducerHandle<State>) -> Html| {
         // A view stays mounted once shown, so that an open session, a frame or an editor survives a look elsewhere.
         let shown = state.view == view;
@@ -80,7 +83,7 @@ fn Header(props: &HeaderProps) -> Html {
     let peers = state.status.peers.len();
     html! {
         <header class="top">
-            <a class="brand" href="#/services">{ mark() }<span>{ "Tabfarm" }</span></a>
+            <a class="brand" href="#/services" aria-label="Tabfarm">{ mark() }<span>{ "Tabfarm" }</span></a>
             <Tabs view={state.view} hosting={state.status.hosting.len()} talking={state.talking} />
             <div class="standing">
                 <span class={classes!("state-dot", tone)} aria-hidden="true"></span>

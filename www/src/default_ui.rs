@@ -1,13 +1,16 @@
 //! A UI for services that bring none: a form per method of the manifest, messages, and a log.
 
-use js_sys::{Date, Uint8Array, JSON};
+use js_sys::{Date, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{HtmlInputElement, HtmlTextAreaElement};
+use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use crate::api::{Peer, Session};
-use crate::model::{text, Method, Status};
+use crate::model::{Method, Status};
+use crate::reply::Reply;
+use crate::schema::Schema;
+use crate::schema_form::SchemaForm;
 use crate::session::{readable, Change, Life, Line, LineKind};
 use crate::words::{clock, count, explain, millis};
 
@@ -63,13 +66,7 @@ fn FreeForm(props: &FreeProps) -> Html {
             name.set(event.target_unchecked_into::<HtmlInputElement>().value())
         })
     };
-    let method = Method {
-        name: (*name).clone(),
-        json_body: false,
-        body_type: String::new(),
-        read_only: false,
-        description: String::new(),
-    };
+    let method = Method { name: (*name).clone(), ..Method::default() };
     html! {
         <>
             if let Some(why) = &props.problem {
@@ -99,23 +96,24 @@ enum Outcome {
 
 #[component]
 fn MethodForm(props: &MethodProps) -> Html {
-    let body = use_state(String::new);
+    let entered = use_state(|| props.method.body.blank());
     let outcome = use_state(|| Outcome::None);
+    let tried = use_state(|| false);
     let method = &props.method;
-    let oninput = {
-        let body = body.clone();
-        Callback::from(move |event: InputEvent| {
-            body.set(event.target_unchecked_into::<HtmlTextAreaElement>().value())
-        })
+    let on_change = {
+        let entered = entered.clone();
+        Callback::from(move |next: Vec<String>| entered.set(next))
     };
     let onsubmit = {
-        let (body, outcome, method, session, meter) =
-            (body.clone(), outcome.clone(), method.clone(), props.session.clone(), props.meter.clone());
+        let (entered, outcome, tried) = (entered.clone(), outcome.clone(), tried.clone());
+        let (method, session, meter) = (method.clone(), props.session.clone(), props.meter.clone());
         Callback::from(move |event: SubmitEvent| {
             event.prevent_default();
-            if let Err(why) = check(&method, &body) {
-                return outcome.set(Outcome::Failed(why));
-            }
+            tried.set(true);
+            let body = match method.body.body(&entered) {
+                Ok(body) => body,
+                Err(why) => return outcome.set(Outcome::Failed(format!("Nothing was called: {why}."))),
+            };
             outcome.set(Outcome::Waiting);
             let (bytes, outcome, method, session, meter) = (
                 Uint8Array::from(body.as_bytes()),
@@ -147,17 +145,11 @@ fn MethodForm(props: &MethodProps) -> Html {
             });
         })
     };
-    // Enter calls, Shift+Enter makes a new line: most bodies are one line.
-    let onkeydown = Callback::from(move |event: KeyboardEvent| {
-        if event.key() == "Enter" && !event.shift_key() && !event.is_composing() {
-            event.prevent_default();
-            let area: web_sys::Element = event.target_unchecked_into();
-            if let Ok(Some(form)) = area.closest("form") {
-                // A form that is shown can be submitted.
-                let _ = form.unchecked_into::<web_sys::HtmlFormElement>().request_submit();
-            }
-        }
-    });
+    let single = !matches!(method.body, Schema::Object(_));
+    let call = html! {
+        <button class="button primary" data-testid="method-call" disabled={*outcome == Outcome::Waiting || method.name.is_empty()}>{ "Call" }</button>
+    };
+    let fields = html! { <SchemaForm method={method.name.clone()} schema={method.body.clone()} entered={(*entered).clone()} {on_change} tried={*tried} /> };
     html! {
         <form class="card method" data-testid="method" data-method={method.name.clone()} {onsubmit}>
             <div class="method-head">
@@ -165,18 +157,19 @@ fn MethodForm(props: &MethodProps) -> Html {
                 if method.read_only { <span class="pill">{ "reads only" }</span> }
             </div>
             if !method.description.is_empty() { <p class="hint"><bdi>{ &method.description }</bdi></p> }
-            <div class="method-row">
-                <textarea rows="1" class="mono grow" spellcheck="false" data-testid="method-body" aria-label={format!("Body of {}", method.name)}
-                    placeholder={hint(method)} value={(*body).clone()} {oninput} {onkeydown} />
-                <button class="button primary" data-testid="method-call" disabled={*outcome == Outcome::Waiting || method.name.is_empty()}>{ "Call" }</button>
-            </div>
+            if single {
+                <div class="method-row"><div class="field grow">{ fields }</div>{ call }</div>
+            } else {
+                { fields }
+                <div>{ call }</div>
+            }
             <output class={classes!("result", matches!(*outcome, Outcome::Failed(_)).then_some("bad"))} data-testid="method-result" aria-live="polite">
                 { match &*outcome {
                     Outcome::None => html! { <span class="faint">{ "No reply yet." }</span> },
                     Outcome::Waiting => html! { <span class="faint">{ "Waiting for the reply…" }</span> },
                     Outcome::Reply { text, ms, gas } => html! {
                         <>
-                            <span class="mono reply" data-testid="method-reply">{ if text.is_empty() { "(empty reply)" } else { text.as_str() } }</span>
+                            <Reply text={text.clone()} json={method.json_reply} />
                             <span class="faint small cost">{ millis(*ms) }
                                 if let Some(gas) = gas {
                                     <span data-testid="method-gas" title="Gas counts the steps that the service computed">{ format!(" · {} gas", count(*gas)) }</span>
@@ -195,28 +188,6 @@ fn MethodForm(props: &MethodProps) -> Html {
 fn burnt(peer: &Peer) -> u64 {
     let status = peer.status().map(|status| Status::read(&status)).unwrap_or_default();
     status.hosting.iter().map(|hosted| hosted.gas).sum()
-}
-
-fn hint(method: &Method) -> String {
-    match (method.json_body, method.body_type.as_str()) {
-        (true, "integer") => "a number, like 1".into(),
-        (true, "string") => "text in quotes, like \"hello\"".into(),
-        (true, "") => "JSON".into(),
-        (true, kind) => format!("JSON, {kind}"),
-        (false, _) => "text, or empty".into(),
-    }
-}
-
-fn check(method: &Method, body: &str) -> Result<(), String> {
-    if !method.json_body {
-        return Ok(());
-    }
-    if body.trim().is_empty() {
-        return Err(format!("This method takes {}. Fill in the body, then call.", hint(method)));
-    }
-    JSON::parse(body)
-        .map(|_| ())
-        .map_err(|error| format!("The body is not valid JSON: {}", text(&error, "message")))
 }
 
 #[component]
@@ -259,7 +230,7 @@ fn Log(props: &LogProps) -> Html {
         return html! { <p class="log-empty hint">{ "What the service sends appears here, and each move to another tab." }</p> };
     }
     html! {
-        <ol class="log" role="log" data-testid="session-log" tabindex="0" aria-label="Messages">
+        <div class="log" role="log" data-testid="session-log" tabindex="0" aria-label="Messages"><ol class="plain">
             { for props.lines.iter().map(|line| {
                 let (tone, sign) = match line.kind {
                     LineKind::Sent => ("sent", "you"),
@@ -276,6 +247,6 @@ fn Log(props: &LogProps) -> Html {
                     </li>
                 }
             }) }
-        </ol>
+        </ol></div>
     }
 }

@@ -8,7 +8,9 @@ use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
 use crate::api::{self, Peer};
-use crate::model::{count, field, text, ServiceInfo, SessionInfo, Status};
+use crate::flights::Flight;
+use crate::history::EVERY_MS;
+use crate::model::{count, field, text, Calls, ServiceInfo, SessionInfo, Status};
 use crate::settings;
 use crate::state::{Action, EntryKind, Ring, State, View};
 use crate::words::{explain, service_name, short, trimmed};
@@ -73,11 +75,30 @@ pub fn use_address(dispatch: Dispatch) {
 /// Goes to a view, or to a service; the address changes, and the state follows it.
 pub fn go(view: View, service: Option<&str>) {
     let address = match service {
-        Some(service) => format!("#/{}/{}", view.slug(), js_sys::encode_uri_component(service)),
+        Some(service) => address_of(view, service),
         None => format!("#/{}", view.slug()),
     };
     // Setting a hash fails on no page that can run this.
     let _ = window().location().set_hash(&address);
+}
+
+/// The link of a service, for others.
+pub fn link_to(view: View, service: &str) -> String {
+    let location = window().location();
+    let (origin, path) = (location.origin().unwrap_or_default(), location.pathname().unwrap_or_default());
+    format!("{origin}{path}{}", address_of(view, service))
+}
+
+/// The service that a name, an id or a link means, and the view that shows it.
+pub fn named_in(text: &str) -> (View, Option<String>) {
+    match text.find("#/") {
+        Some(at) => parse_address(&text[at..]),
+        None => (View::Services, Some(text.to_owned()).filter(|text| !text.is_empty())),
+    }
+}
+
+fn address_of(view: View, service: &str) -> String {
+    format!("#/{}/{}", view.slug(), js_sys::encode_uri_component(service))
 }
 
 /// Fetches what matches `query` shortly after it changes, and then every ten seconds while `active`.
@@ -135,14 +156,22 @@ pub fn detail(event: &web_sys::Event) -> JsValue {
     field(event.unchecked_ref(), "detail")
 }
 
-fn poll(peer: &Peer, dispatch: &Dispatch) -> Interval {
+fn poll(peer: &Peer, dispatch: &Dispatch) -> (Interval, Interval) {
+    let status = {
+        let (peer, dispatch) = (peer.clone(), dispatch.clone());
+        Interval::new(POLL_MS, move || read_status(&peer, &dispatch))
+    };
     let (peer, dispatch) = (peer.clone(), dispatch.clone());
-    Interval::new(POLL_MS, move || read_status(&peer, &dispatch))
+    let sample = Interval::new(EVERY_MS, move || {
+        let calls = peer.measured().map(|found| Calls::read_all(&found)).unwrap_or_default();
+        dispatch.dispatch(Action::Sample { at: Date::now(), me: peer.id(), calls });
+    });
+    (status, sample)
 }
 
 fn read_status(peer: &Peer, dispatch: &Dispatch) {
     if let Ok(status) = peer.status() {
-        dispatch.dispatch(Action::Status(Status::read(&status)));
+        dispatch.dispatch(Action::Status(Date::now(), Status::read(&status)));
     }
 }
 
@@ -166,6 +195,14 @@ fn listen(peer: &Peer, dispatch: &Dispatch) -> Vec<EventListener> {
             dispatch.dispatch(Action::Peer { at: Date::now(), id, connected });
         })
     };
+    // Before the status is read again: a move is told by the session's former server.
+    let flying = |name: &'static str, flight: fn(&JsValue) -> Flight| {
+        let dispatch = dispatch.clone();
+        EventListener::new(peer, name, move |event| {
+            dispatch.dispatch(Action::Flight(flight(&detail(event))));
+        })
+    };
+    let flights = [flying("handover", handover_flight), flying("moved", moved_flight)];
     let ringing = {
         let dispatch = dispatch.clone();
         EventListener::new(peer, "ring", move |event| {
@@ -186,7 +223,8 @@ fn listen(peer: &Peer, dispatch: &Dispatch) -> Vec<EventListener> {
             dispatch.dispatch(Action::RingOver(count(&detail(event), "ring")));
         })
     };
-    vec![
+    let mut listeners = Vec::from(flights);
+    listeners.extend([
         ringing,
         over,
         on("status", |_| None),
@@ -197,7 +235,31 @@ fn listen(peer: &Peer, dispatch: &Dispatch) -> Vec<EventListener> {
         on("shed", shed_note),
         on("log", log_note),
         on("error", |detail| Some((EntryKind::Error, explain(detail)))),
-    ]
+    ]);
+    listeners
+}
+
+fn handover_flight(detail: &JsValue) -> Flight {
+    Flight {
+        number: 0,
+        service: text(detail, "service"),
+        from: text(detail, "from"),
+        to: text(detail, "to"),
+        step: trimmed(&text(detail, "step")),
+        at: Date::now(),
+    }
+}
+
+fn moved_flight(detail: &JsValue) -> Flight {
+    let info = SessionInfo::read(detail);
+    Flight {
+        number: 0,
+        service: info.service,
+        from: String::new(),
+        to: info.server,
+        step: "done".into(),
+        at: Date::now(),
+    }
 }
 
 fn handover_note(detail: &JsValue) -> Option<(EntryKind, String)> {

@@ -5,8 +5,9 @@ use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 
 use crate::api::Peer;
+use crate::history::Load;
 use crate::hooks::Dispatch;
-use crate::model::{Hosted, PeerInfo, Report};
+use crate::model::{count as number, field, Hosted, PeerInfo, Report};
 use crate::parts::PeerChip;
 use crate::state::Action;
 use crate::words::{clock, count, explain, plural, service_name, short};
@@ -14,6 +15,8 @@ use crate::words::{clock, count, explain, plural, service_name, short};
 #[derive(Properties, PartialEq)]
 pub struct Props {
     pub hosted: Hosted,
+    /// What it does now.
+    pub load: Option<Load>,
     /// Who would take it.
     pub targets: Vec<PeerInfo>,
     /// Everybody, for their names.
@@ -30,6 +33,7 @@ pub fn HostedItem(props: &Props) -> Html {
         props.peers.iter().find(|peer| peer.id == id).map(|peer| peer.name.clone()).unwrap_or_default()
     };
     let me = props.peer.id();
+    let limit = use_gas_limit(&props.peer, &hosted.service);
     html! {
         <li class="card hosted stack" data-testid="hosted-service" data-service={service_name(&hosted.service).to_owned()}
             data-service-id={hosted.service.clone()} data-role={hosted.role.clone()}>
@@ -44,7 +48,9 @@ pub fn HostedItem(props: &Props) -> Html {
             <dl class="numbers">
                 <div title="Users who have it open"><dt>{ "Sessions" }</dt><dd data-testid="hosted-sessions">{ hosted.sessions.to_string() }</dd></div>
                 <div title="Calls, messages and timers that it handled here"><dt>{ "Events" }</dt><dd data-testid="hosted-events">{ count(hosted.events) }</dd></div>
-                <div title="Steps that it computed here"><dt>{ "Gas" }</dt><dd>{ count(hosted.gas) }</dd></div>
+                <div title="Events that it handles now"><dt>{ "Events/s" }</dt><dd data-testid="hosted-rate">{ props.load.map_or_else(|| "–".into(), |load| count((load.events + 0.5) as u64)) }</dd></div>
+                <div title={format!("Steps that it computes now, of the most that its manifest asks for; {} in all", count(hosted.gas))}><dt>{ "Gas, of its limit" }</dt>
+                    <dd data-testid="hosted-gas">{ share(props.load, *limit) }</dd></div>
                 <div title="Events that it could not finish; its state was put back each time"><dt>{ "Failures" }</dt><dd class={classes!((hosted.traps > 0).then_some("bad"))}>{ count(hosted.traps) }</dd></div>
                 if hosted.wanted > 1 && hosted.role == "leader" {
                     <div title="Tabs that hold the state, and how many the service wants"><dt>{ "Copies" }</dt><dd data-testid="hosted-replicas">{ format!("{} of {}", hosted.replicas, hosted.wanted) }</dd></div>
@@ -72,6 +78,40 @@ pub fn HostedItem(props: &Props) -> Html {
             }
             <Move hosted={hosted.clone()} targets={props.targets.clone()} peer={props.peer.clone()} dispatch={props.dispatch.clone()} />
         </li>
+    }
+}
+
+/// The gas per second that the manifest asks for, once known. This tab holds the package, so nobody else is asked.
+#[hook]
+fn use_gas_limit(peer: &Peer, service: &str) -> UseStateHandle<Option<u64>> {
+    /// Of a manifest that names none.
+    const DEFAULT: u64 = 50_000_000;
+    let limit = use_state(|| None);
+    {
+        let limit = limit.clone();
+        use_effect_with((peer.clone(), service.to_owned()), move |(peer, service)| {
+            let (peer, service) = (peer.clone(), service.clone());
+            spawn_local(async move {
+                // Without a package the share is not shown, and nothing else is missing.
+                if let Ok(package) = peer.package(&service).await {
+                    let requires = field(&field(&package, "manifest"), "requires");
+                    let asked = number(&requires, "gasPerSecond");
+                    limit.set(Some(if asked == 0 { DEFAULT } else { asked }));
+                }
+            });
+        });
+    }
+    limit
+}
+
+/// What of a limit is used, in whole percent.
+fn share(load: Option<Load>, limit: Option<u64>) -> String {
+    let Some((load, limit)) = load.zip(limit) else { return "–".into() };
+    let percent = load.gas * 100.0 / limit as f64;
+    if percent > 0.0 && percent < 1.0 {
+        "under 1 %".into()
+    } else {
+        format!("{} %", (percent + 0.5) as u64)
     }
 }
 

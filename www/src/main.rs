@@ -5,38 +5,56 @@
 //! | module | holds |
 //! |---|---|
 //! | `app` | header, tabs, notices |
-//! | `state`, `hooks` | one reducer; every side effect that feeds it |
-//! | `services`, `service_page`, `session`, `default_ui` | the catalogue; one open service |
+//! | `state`, `view`, `hooks` | one reducer; every side effect that feeds it |
+//! | `services`, `catalogue`, `card`, `examples`, `pins` | what is published; which of several services a name means |
+//! | `service_page`, `session`, `default_ui`, `schema`, `schema_form`, `reply` | one open service; forms from its interface |
 //! | `voice`, `lobby`, `conference`, `calling` | joining a conference; the one that was joined; finding and ringing people |
-//! | `volunteer`, `hosted` | what this tab takes on; what runs in it |
+//! | `volunteer`, `offer`, `limits`, `power`, `hosted` | what this tab takes on and what that means for the device; what runs in it |
 //! | `ide`, `draft`, `ide_form`, `ide_output` | write, compile and publish a service |
 //! | `trial` | run the draft in this tab alone |
-//! | `network`, `map` | peers, paths, events |
+//! | `network`, `map`, `map_layout`, `groups`, `flights`, `plots`, `history`, `timeline` | peers and paths, who serves what, handovers, measurements, events |
 //! | `settings` | what this browser keeps for its person |
 //! | `api`, `model`, `words`, `parts` | bindings; data read from them; sentences; shared components |
 
 mod api;
 mod app;
 mod calling;
+mod card;
+mod catalogue;
 mod conference;
 mod default_ui;
 mod draft;
+mod examples;
+mod flights;
+mod groups;
+mod history;
 mod hooks;
 mod hosted;
 mod ide;
 mod ide_form;
 mod ide_output;
+mod limits;
 mod lobby;
 mod map;
+mod map_layout;
 mod model;
 mod network;
+mod offer;
 mod parts;
+mod pins;
+mod plots;
+mod power;
+mod reply;
+mod schema;
+mod schema_form;
 mod service_page;
 mod services;
 mod session;
 mod settings;
 mod state;
+mod timeline;
 mod trial;
+mod view;
 mod voice;
 mod volunteer;
 mod words;

@@ -4,6 +4,8 @@
 use js_sys::{Array, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 
+use crate::schema::Schema;
+
 /// How a peer or a session's server is reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Path {
@@ -32,6 +34,8 @@ pub struct Status {
     pub hosting: Vec<Hosted>,
     /// Services whose stored copies wait for others.
     pub waiting: Vec<String>,
+    /// Open sessions of this tab.
+    pub sessions: Vec<SessionInfo>,
     /// Does it volunteer now.
     pub volunteer: bool,
 }
@@ -45,11 +49,13 @@ pub struct PeerInfo {
     pub path: Path,
     pub rtt_ms: Option<f64>,
     pub volunteer: bool,
+    /// How much of what its person grants is used, in percent.
+    pub busy: u64,
     pub hosting: Vec<String>,
 }
 
 /// A service that runs in this tab.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Hosted {
     pub service: String,
     pub role: String,
@@ -77,7 +83,7 @@ pub struct Hosted {
 }
 
 /// A service as the catalogue shows it.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct ServiceInfo {
     pub id: String,
     pub name: String,
@@ -117,15 +123,37 @@ pub struct Report {
 }
 
 /// One method of a service's interface.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Method {
     pub name: String,
-    /// Has the body a schema, so that it travels as JSON.
-    pub json_body: bool,
-    /// The JSON type that the schema names, or empty.
-    pub body_type: String,
+    /// What it takes.
+    pub body: Schema,
+    /// Is its reply JSON.
+    pub json_reply: bool,
     pub read_only: bool,
     pub description: String,
+}
+
+/// What the calls of this tab to one service cost until now.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Calls {
+    pub service: String,
+    pub calls: u64,
+    pub failed: u64,
+    pub total_ms: f64,
+}
+
+impl Calls {
+    /// Reads what `measured` returns.
+    pub fn read_all(found: &JsValue) -> Vec<Self> {
+        let read = |each: JsValue| Self {
+            service: text(&each, "service"),
+            calls: count(&each, "calls"),
+            failed: count(&each, "failed"),
+            total_ms: field(&each, "totalMs").as_f64().unwrap_or_default(),
+        };
+        found.dyn_ref::<Array>().map(|found| found.iter().map(read).collect()).unwrap_or_default()
+    }
 }
 
 impl Status {
@@ -136,6 +164,7 @@ impl Status {
             relays: texts(value, "relays"),
             hosting: each(value, "hosting").map(|hosted| Hosted::read(&hosted)).collect(),
             waiting: texts(value, "waiting"),
+            sessions: each(value, "sessions").map(|session| SessionInfo::read(&session)).collect(),
             volunteer: field(value, "volunteer").is_truthy(),
         }
     }
@@ -155,6 +184,7 @@ impl PeerInfo {
             path: path(value),
             rtt_ms: field(value, "rttMs").as_f64(),
             volunteer: flag(value, "volunteer"),
+            busy: count(value, "busy"),
             hosting: texts(value, "hosting"),
         }
     }
@@ -252,10 +282,9 @@ impl Method {
             .filter_map(|name| name.as_string())
             .map(|name| {
                 let method = field(&interface, &name);
-                let body = field(&method, "body");
                 Self {
-                    json_body: body.is_object(),
-                    body_type: text(&body, "type"),
+                    body: Schema::read(&field(&method, "body")),
+                    json_reply: field(&method, "reply").is_object(),
                     read_only: flag(&method, "readOnly"),
                     description: text(&method, "description"),
                     name,
@@ -300,6 +329,6 @@ pub fn each(value: &JsValue, key: &str) -> impl Iterator<Item = JsValue> {
     field(value, key).dyn_into::<Array>().unwrap_or_default().to_vec().into_iter()
 }
 
-fn texts(value: &JsValue, key: &str) -> Vec<String> {
+pub fn texts(value: &JsValue, key: &str) -> Vec<String> {
     each(value, key).filter_map(|item| item.as_string()).collect()
 }

@@ -2,12 +2,13 @@
 
 use yew::prelude::*;
 
-use crate::api::{copy_text, release_early, show_service_ui, Peer, ServiceUi, Session};
+use crate::api::{release_early, show_service_ui, Peer, ServiceUi, Session};
+use crate::card::{state_word, CopyLink};
 use crate::default_ui::DefaultUi;
-use crate::hooks::{go, window};
-use crate::model::{PeerInfo, SessionInfo};
+use crate::hooks::go;
+use crate::model::{PeerInfo, ServiceInfo, SessionInfo};
 use crate::parts::{PeerChip, Problem};
-use crate::services::state_word;
+use crate::pins::Candidates;
 use crate::session::{use_session, Package, Phase};
 use crate::state::View;
 use crate::words::{plural, service_name, short};
@@ -18,6 +19,8 @@ pub struct Props {
     pub service: String,
     pub peer: Peer,
     pub peers: Vec<PeerInfo>,
+    /// What the catalogue knows.
+    pub known: Vec<ServiceInfo>,
 }
 
 /// The page.
@@ -30,7 +33,14 @@ pub fn ServicePage(props: &Props) -> Html {
         let attempt = attempt.clone();
         Callback::from(move |_: MouseEvent| attempt.set(*attempt + 1))
     };
+    let on_pin = {
+        let attempt = attempt.clone();
+        Callback::from(move |()| attempt.set(*attempt + 1))
+    };
     let package = life.package.clone().unwrap_or_default();
+    // A bare name says nothing to others: once it is known what it means, links name that.
+    let full = life.info.as_ref().map_or_else(|| props.service.clone(), |info| info.service.clone());
+    let full = if full.is_empty() { props.service.clone() } else { full };
     let own_ui = package.entry.is_some();
     let session = match &life.phase {
         Phase::Open(session) if life.package.is_some() && !own_ui => Some(session.clone()),
@@ -49,16 +59,20 @@ pub fn ServicePage(props: &Props) -> Html {
                     <h1><bdi>{ service_name(&props.service) }</bdi></h1>
                     <p class="lead"><bdi>{ if package.description.is_empty() { "\u{a0}" } else { package.description.as_str() } }</bdi></p>
                 </div>
-                <CopyLink />
+                <CopyLink service={full} view={View::Services} name={service_name(&props.service).to_owned()} />
             </div>
-            if life.info.is_some() || !matches!(life.phase, Phase::Failed(_)) {
+            if life.info.is_some() || !matches!(life.phase, Phase::Failed(_) | Phase::Ambiguous(_)) {
                 <Standing info={life.info.clone()} moves={life.moves} open={matches!(life.phase, Phase::Open(_))}
-                    state={package.state.clone()} peers={props.peers.clone()} me={props.peer.id()} />
+                    state={package.state.clone()} access={package.access.clone()} hosts={package.hosts.clone()} peers={props.peers.clone()} me={props.peer.id()} />
             }
             {
                 match &life.phase {
                     Phase::Opening => html! { <div class="card ghost tall" role="status"><p class="hint">{ "Finding who serves it, and connecting…" }</p></div> },
                     Phase::Failed(why) => html! { <Problem text={why.clone()}><button class="button" onclick={again}>{ "Try again" }</button></Problem> },
+                    Phase::Ambiguous(candidates) => html! {
+                        <Candidates name={props.service.clone()} candidates={candidates.clone()} known={props.known.clone()} peers={props.peers.clone()}
+                            peer={props.peer.clone()} on_pin={on_pin} />
+                    },
                     Phase::Closed(why) => html! {
                         <Problem text={if why.is_empty() { "The session ended.".to_owned() } else { format!("The session ended: {why}.") }}>
                             <button class="button" onclick={again}>{ "Open again" }</button>
@@ -101,28 +115,14 @@ fn Segment(props: &SegmentProps) -> Html {
     html! { <button class="segment" aria-pressed={props.on.to_string()} onclick={props.pick.clone()}>{ props.label }</button> }
 }
 
-#[component]
-fn CopyLink() -> Html {
-    let copied = use_state(|| false);
-    let onclick = {
-        let copied = copied.clone();
-        Callback::from(move |_: MouseEvent| {
-            let copied = copied.clone();
-            wasm_bindgen_futures::spawn_local(async move {
-                let link = window().location().href().unwrap_or_default();
-                copied.set(copy_text(&link).await);
-            });
-        })
-    };
-    html! { <button class="button" {onclick}><span aria-live="polite">{ if *copied { "Link copied" } else { "Copy link" } }</span></button> }
-}
-
 #[derive(Properties, PartialEq)]
 struct StandingProps {
     info: Option<SessionInfo>,
     moves: u32,
     open: bool,
     state: String,
+    access: String,
+    hosts: String,
     peers: Vec<PeerInfo>,
     me: String,
 }
@@ -150,7 +150,9 @@ fn Standing(props: &StandingProps) -> Html {
                 title={if info.path.word() == "relayed" { "Through a relay: slow and limited, until a direct path is found" } else { "Straight from tab to tab" }}>{ info.path.word() }</span>
             <span class="mono small" data-testid="session-term">{ format!("epoch {}, term {}", info.epoch, info.term) }</span>
             <span class="small" data-testid="session-moved">{ moved }</span>
-            if !props.state.is_empty() { <span class="small faint">{ state_word(&props.state) }</span> }
+            if !props.state.is_empty() {
+                <span class="small faint" data-testid="session-access">{ format!("{} · open to {} · hosted by {}", state_word(&props.state), props.access, props.hosts) }</span>
+            }
             <span class="visually-hidden" role="status">{ if props.moves > 0 { format!("Moved to {}", short(&info.server)) } else { String::new() } }</span>
         </div>
     }

@@ -15,7 +15,7 @@ use yew::prelude::*;
 
 use crate::api::{keep_early, Peer, Session};
 use crate::hooks::detail;
-use crate::model::{field, text, Method, SessionInfo};
+use crate::model::{field, text, texts, Method, SessionInfo};
 use crate::words::{explain, short, trimmed};
 
 /// Lines of a session's log; older ones are forgotten.
@@ -35,6 +35,8 @@ pub enum Phase {
     Open(Session),
     /// It could not be opened, and why, in words.
     Failed(String),
+    /// Several services have the name: their ids.
+    Ambiguous(Vec<String>),
     /// It ended, and why.
     Closed(String),
 }
@@ -44,6 +46,9 @@ pub enum Phase {
 pub struct Package {
     pub description: String,
     pub state: String,
+    /// Who may open it, and who may host it; empty where the manifest says nothing.
+    pub access: String,
+    pub hosts: String,
     pub methods: Vec<Method>,
     /// The path of the UI's entry, where there is a UI.
     pub entry: Option<String>,
@@ -98,6 +103,7 @@ pub enum Change {
     Opening,
     Opened(Session),
     Failed(String),
+    Ambiguous(Vec<String>),
     Closed(String),
     Package(Package),
     Info(SessionInfo),
@@ -120,6 +126,7 @@ impl Reducible for Life {
                 life.phase = Phase::Open(session);
             }
             Change::Failed(why) => life.phase = Phase::Failed(why),
+            Change::Ambiguous(candidates) => life.phase = Phase::Ambiguous(candidates),
             Change::Closed(why) => life.phase = Phase::Closed(why),
             Change::Package(package) => life.package = Some(package),
             Change::Info(info) => life.info = Some(info),
@@ -169,6 +176,9 @@ pub fn use_session(peer: Peer, service: String, attempt: u32) -> UseReducerHandl
                     dispatch.dispatch(Change::Opened(session));
                 }
                 Err(_) if is_gone.get() => {}
+                Err(error) if text(&error, "code") == "ambiguous" => {
+                    dispatch.dispatch(Change::Ambiguous(texts(&error, "candidates")));
+                }
                 Err(error) => dispatch.dispatch(Change::Failed(explain(&error))),
             }
         });
@@ -224,6 +234,16 @@ fn follow(session: &Session, dispatch: &UseReducerDispatcher<Life>) -> (Vec<Even
     (listeners, poll)
 }
 
+/// A manifest's list of keys, in words.
+fn who(manifest: &JsValue, key: &str) -> String {
+    let keys = texts(manifest, key).len();
+    match keys {
+        0 => "anyone".into(),
+        1 => "one listed person".into(),
+        many => format!("{many} listed people"),
+    }
+}
+
 fn bytes(body: &JsValue) -> Vec<u8> {
     body.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec).unwrap_or_default()
 }
@@ -251,6 +271,8 @@ async fn fetch_package(
             Package {
                 description: text(&manifest, "description"),
                 state: text(&manifest, "state"),
+                access: who(&manifest, "access"),
+                hosts: who(&manifest, "hosts"),
                 methods: Method::read_all(&manifest),
                 entry: Some(entry).filter(|entry| !entry.is_empty()),
                 ui: field(&found, "ui"),

@@ -5,6 +5,7 @@ use yew::prelude::*;
 
 use crate::api::{copy_text, kept_text};
 use crate::hooks::{keep, window, Dispatch};
+use crate::pins::PinList;
 use crate::state::{Action, State};
 
 const NAME: &str = "tabfarm.name";
@@ -41,6 +42,7 @@ pub fn SettingsView(props: &Props) -> Html {
             <Person dispatch={dispatch.clone()} />
             <Theme dispatch={dispatch.clone()} />
             <Relays dispatch={dispatch.clone()} connected={props.state.status.relays.clone()} />
+            <PinList peer={props.state.peer.clone()} dispatch={dispatch.clone()} />
             <About id={props.state.peer.as_ref().map(|peer| peer.id()).unwrap_or_default()} {dispatch} />
         </div>
     }

@@ -6,8 +6,11 @@ use std::rc::Rc;
 use yew::Reducible;
 
 use crate::api::{Peer, RingDetail};
-use crate::model::{Report, ServiceInfo, Status};
-use crate::words::short;
+use crate::flights::{self, Flight};
+use crate::history::History;
+use crate::model::{Calls, Report, ServiceInfo, Status};
+pub use crate::view::View;
+use crate::words::{service_name, short};
 
 /// Lines that the time line keeps; older ones are forgotten.
 const MAX_ENTRIES: usize = 200;
@@ -17,47 +20,6 @@ const MAX_NOTICES: usize = 3;
 const MAX_REPORTS: usize = 8;
 /// Rings that are shown at once; the peer lets no more in.
 const MAX_RINGS: usize = 8;
-
-/// The tabs of the app.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum View {
-    Services,
-    Voice,
-    Volunteer,
-    Ide,
-    Network,
-    Settings,
-}
-
-impl View {
-    /// All of them, in their order.
-    pub const ALL: [View; 6] =
-        [View::Services, View::Voice, View::Volunteer, View::Ide, View::Network, View::Settings];
-
-    /// Its part of the address, also the stem of element ids.
-    pub fn slug(self) -> &'static str {
-        match self {
-            View::Services => "services",
-            View::Voice => "voice",
-            View::Volunteer => "volunteer",
-            View::Ide => "ide",
-            View::Network => "network",
-            View::Settings => "settings",
-        }
-    }
-
-    /// Its label.
-    pub fn label(self) -> &'static str {
-        match self {
-            View::Services => "Services",
-            View::Voice => "Voice",
-            View::Volunteer => "Volunteer",
-            View::Ide => "IDE",
-            View::Network => "Network",
-            View::Settings => "Settings",
-        }
-    }
-}
 
 /// How far joining got.
 #[derive(Clone, PartialEq, Debug)]
@@ -149,6 +111,10 @@ pub struct State {
     pub entries: VecDeque<Entry>,
     /// Newest first.
     pub reports: Vec<Report>,
+    /// Handovers under way, and those that just ended.
+    pub flights: Vec<Flight>,
+    /// What was measured.
+    pub history: Rc<History>,
     /// Peers that the time line says are connected.
     seen: BTreeSet<String>,
     next: u32,
@@ -172,6 +138,8 @@ impl Default for State {
             notices: Vec::new(),
             entries: VecDeque::new(),
             reports: Vec::new(),
+            flights: Vec::new(),
+            history: Rc::default(),
             seen: BTreeSet::new(),
             next: 0,
         }
@@ -190,8 +158,12 @@ pub enum Action {
     Joined(Peer),
     /// It does not.
     JoinFailed(String),
-    /// The peer's state now.
-    Status(Status),
+    /// The peer's state at this time.
+    Status(f64, Status),
+    /// It is time for a sample; what this tab called until now, and the peer's id.
+    Sample { at: f64, me: String, calls: Vec<Calls> },
+    /// A step of a handover, or, with an empty `from`, a session that follows its service.
+    Flight(Flight),
     /// The catalogue is being fetched.
     Searching,
     /// It came.
@@ -235,7 +207,7 @@ impl Reducible for State {
 
     fn reduce(self: Rc<Self>, action: Action) -> Rc<Self> {
         // A status that says nothing new must not render anything.
-        if matches!(&action, Action::Status(status) if *status == self.status) {
+        if matches!(&action, Action::Status(_, status) if *status == self.status) {
             return self;
         }
         let mut state = Rc::unwrap_or_clone(self);
@@ -276,7 +248,26 @@ impl State {
                 self.join = Join::Running;
             }
             Action::JoinFailed(why) => self.join = Join::Failed(why),
-            Action::Status(status) => self.status = status,
+            Action::Status(at, status) => {
+                self.tell_hosting(at, &status);
+                self.status = status;
+            }
+            Action::Sample { at, me, calls } => {
+                flights::forget(&mut self.flights, at);
+                let history = Rc::make_mut(&mut self.history);
+                history.take(at, &me, &self.status, &self.catalogue.services, &calls);
+            }
+            Action::Flight(mut flight) => {
+                if flight.from.is_empty() {
+                    let session =
+                        self.status.sessions.iter().find(|session| session.service == flight.service);
+                    flight.from = session.map(|session| session.server.clone()).unwrap_or_default();
+                }
+                if flight.from != flight.to {
+                    let number = self.number();
+                    flights::step(&mut self.flights, number, flight);
+                }
+            }
             Action::Searching => self.catalogue.loading = true,
             Action::Found(services, complete) => {
                 self.catalogue = Catalogue { services, complete, loading: false, fetched: true, error: None };
@@ -314,6 +305,26 @@ impl State {
         }
     }
 
+    /// What runs here since the last status, and what does not any more.
+    fn tell_hosting(&mut self, at: f64, status: &Status) {
+        let ids = |status: &Status| -> Vec<(String, bool)> {
+            // Who is still taking over has nothing yet.
+            let holding = status.hosting.iter().filter(|hosted| hosted.role != "joining");
+            holding.map(|hosted| (hosted.service.clone(), hosted.role == "leader")).collect()
+        };
+        let (before, now) = (ids(&self.status), ids(status));
+        let has = |list: &[(String, bool)], id: &str| list.iter().any(|(each, _)| each == id);
+        let came = now.iter().filter(|each| !before.contains(each)).map(|(id, leads)| {
+            let what = if *leads { "is served by this tab" } else { "has a copy in this tab" };
+            format!("{} {what}", service_name(id))
+        });
+        let went = before.iter().filter(|(id, _)| !has(&now, id));
+        let went = went.map(|(id, _)| format!("{} does not run in this tab any more", service_name(id)));
+        for line in came.chain(went).collect::<Vec<_>>() {
+            self.apply(Action::Note(at, EntryKind::Service, line));
+        }
+    }
+
     fn number(&mut self) -> u32 {
         self.next = self.next.wrapping_add(1);
         self.next
@@ -323,6 +334,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Hosted;
 
     fn after(actions: impl IntoIterator<Item = Action>) -> Rc<State> {
         actions.into_iter().fold(Rc::new(State::default()), Reducible::reduce)
@@ -350,6 +362,29 @@ mod tests {
         let state = state.reduce(Action::Show(View::Services, None));
         assert_eq!((state.service.as_deref(), state.browsing), (Some("chat"), true));
         assert_eq!(state.reduce(Action::CloseService).service, None);
+    }
+
+    #[test]
+    fn the_time_line_tells_what_begins_and_ends_to_run_here() {
+        let hosting = |role: &str| Status {
+            hosting: vec![Hosted { service: "kv@1".into(), role: role.into(), ..Hosted::default() }],
+            ..Status::default()
+        };
+        let state = after([
+            Action::Status(1.0, hosting("follower")),
+            Action::Status(2.0, hosting("leader")),
+            Action::Status(3.0, hosting("leader")),
+            Action::Status(4.0, Status::default()),
+        ]);
+        let told: Vec<_> = state.entries.iter().map(|entry| (entry.at, entry.text.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (4.0, "kv does not run in this tab any more"),
+                (2.0, "kv is served by this tab"),
+                (1.0, "kv has a copy in this tab")
+            ]
+        );
     }
 
     #[test]

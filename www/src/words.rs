@@ -100,6 +100,24 @@ pub fn clock(at: f64) -> String {
     format!("{:02}:{:02}:{:02}", date.get_hours(), date.get_minutes(), date.get_seconds())
 }
 
+/// `2026-11-21 14:03`, this person's time zone.
+pub fn moment(at: f64) -> String {
+    let date = Date::new(&at.into());
+    let (year, month, day) = (date.get_full_year(), date.get_month() + 1, date.get_date());
+    format!("{year}-{month:02}-{day:02} {:02}:{:02}", date.get_hours(), date.get_minutes())
+}
+
+/// `3 minutes ago`: how long ago, in the largest unit that fits.
+pub fn ago(ms: f64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
+    // Clocks of others are set otherwise: what comes from the future is of now.
+    let seconds = (ms.max(0.0) / 1000.0) as u64;
+    match UNITS.into_iter().find(|(unit, _)| seconds >= *unit) {
+        Some((unit, noun)) => format!("{} ago", plural((seconds / unit) as usize, noun)),
+        None => "just now".into(),
+    }
+}
+
 /// `1 session`, `2 sessions`.
 pub fn plural(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -135,6 +153,15 @@ mod tests {
             millis(f64::NAN),
         ];
         assert_eq!(said.join(" | "), "0 B | 1.5 KiB | 1 MiB | 999 | 12 M | 4.3 ms | 1.5 s | – ms");
+    }
+
+    #[test]
+    fn times_read_as_people_say_them() {
+        let said = [-5_000.0, 59_999.0, 60_000.0, 7_300_000.0, 200_000_000.0, f64::NAN].map(ago);
+        assert_eq!(
+            said.join(" | "),
+            "just now | just now | 1 minute ago | 2 hours ago | 2 days ago | just now"
+        );
     }
 
     #[test]

@@ -14,6 +14,10 @@ const opened = (target, good, bad = 'error') => new Promise((resolve, reject) =>
   target['on' + bad] = () => reject('refused');
 });
 const must = (value) => { if (value === undefined || value === null) throw 'absent'; return value; };
+const told = (make) => new Promise((resolve) => {
+  addEventListener('message', ({ data }) => { if (data === 'rtc') resolve(); });
+  make();
+});
 const has = (value) => { if (value === undefined) throw 'absent'; };
 `;
 
@@ -77,6 +81,42 @@ export const FRAME = {
   "session storage": "() => must(sessionStorage)",
   "cookies": "() => { document.cookie = 'a=b'; if (document.cookie === '') throw 'not kept'; }",
   "navigating the page": "() => { top.location = 'http://CANARY/top'; throw 'the canary sees it'; }",
+};
+
+/** A page's script that tells its opener or parent that it has what could talk to a network. */
+const INNER = "'<scr' + 'ipt>if (window.RTCPeerConnection) for (const w of [parent, top, window.opener]) try { w.postMessage(\\'rtc\\', \\'*\\') } catch {}</scr' + 'ipt>'";
+const tells = (make) => `() => told(() => { ${make} })`;
+const append = "document.documentElement.append(e);";
+
+/** Ways that the script of a service's own page might try besides: to find an RTCPeerConnection, to leave its frame, to open another window. */
+export const PAGE = {
+  ...FRAME,
+  "RTCPeerConnection": "() => { must(globalThis.RTCPeerConnection) }",
+  "webkitRTCPeerConnection": "() => { must(globalThis.webkitRTCPeerConnection) }",
+  "RTCPeerConnection, put back": "() => { delete window.RTCPeerConnection; Object.defineProperty(window, 'RTCPeerConnection', { value: 1 }); must(window.RTCPeerConnection) }",
+  "RTCPeerConnection of an empty frame": `() => { const e = document.createElement('iframe'); ${append} must(e.contentWindow.RTCPeerConnection); }`,
+  "RTCPeerConnection of the parent": "() => { must(parent.RTCPeerConnection) }",
+  "RTCPeerConnection of a popup": "() => { must(open('about:blank').RTCPeerConnection) }",
+  "a frame with srcdoc": tells(`const e = document.createElement('iframe'); e.srcdoc = ${INNER}; ${append}`),
+  "a frame with the attribute srcdoc": tells(`const e = document.createElement('iframe'); e.setAttribute('srcdoc', ${INNER}); ${append}`),
+  "a frame with a javascript: address": tells(`const e = document.createElement('iframe'); e.src = 'javascript:' + JSON.stringify(${INNER}); ${append}`),
+  "a frame with a data: address": tells(`const e = document.createElement('iframe'); e.src = 'data:text/html,' + ${INNER}; ${append}`),
+  "a frame with a blob: address": tells(`const e = document.createElement('iframe'); e.src = URL.createObjectURL(new Blob([${INNER}], { type: 'text/html' })); ${append}`),
+  "a frame written by innerHTML": tells(`const e = document.createElement('div'); e.innerHTML = '<if' + 'rame srcdoc="&lt;script&gt;parent.postMessage(window.RTCPeerConnection ? \\'rtc\\' : 0, \\'*\\')&lt;/script&gt;"></if' + 'rame>'; ${append}`),
+  "a frame written by document.write": tells(`document.write('<if' + 'rame srcdoc="&lt;script&gt;parent.postMessage(window.RTCPeerConnection ? \\'rtc\\' : 0, \\'*\\')&lt;/script&gt;"></if' + 'rame>');`),
+  "a frame by DOMParser": tells(`const d = new DOMParser().parseFromString('<if' + 'rame srcdoc="&lt;script&gt;parent.postMessage(window.RTCPeerConnection ? \\'rtc\\' : 0, \\'*\\')&lt;/script&gt;"></if' + 'rame>', 'text/html'); document.documentElement.append(document.adoptNode(d.body.firstChild));`),
+  "an object with a data: address": tells(`const e = document.createElement('object'); e.data = 'data:text/html,' + ${INNER}; ${append}`),
+  "an embed with a data: address": tells(`const e = document.createElement('embed'); e.type = 'text/html'; e.src = 'data:text/html,' + ${INNER}; ${append}`),
+  "the page by a link": "() => { const e = Object.assign(document.createElement('a'), { href: 'http://CANARY/link', target: '_top' }); document.documentElement.append(e); e.click(); throw 'the canary sees it'; }",
+  "a popup by a link": "() => { const e = Object.assign(document.createElement('a'), { href: 'http://CANARY/blank', target: '_blank' }); document.documentElement.append(e); e.click(); throw 'the canary sees it'; }",
+  "a popup by a form": "() => { const e = Object.assign(document.createElement('form'), { action: 'http://CANARY/form', target: '_blank' }); document.documentElement.append(e); e.submit(); throw 'the canary sees it'; }",
+  "navigating the page by its history": "() => { top.history.back(); }",
+  "replacing the page": "() => { top.location.replace('http://CANARY/replace'); }",
+  "prefetch": "() => { const e = Object.assign(document.createElement('link'), { rel: 'prefetch', href: 'http://CANARY/prefetch' }); document.head.append(e); return opened(e, 'load'); }",
+  "preconnect": "() => { const e = Object.assign(document.createElement('link'), { rel: 'preload', as: 'image', href: 'http://CANARY/preload' }); document.head.append(e); return opened(e, 'load'); }",
+  "the microphone": "() => navigator.mediaDevices.getUserMedia({ audio: true })",
+  "the clipboard": "() => navigator.clipboard.readText()",
+  "where the person is": "() => new Promise((done, fail) => navigator.geolocation.getCurrentPosition(done, fail))",
 };
 
 /** A script that runs the probes and hands `report` an object of their results. */
