@@ -1,13 +1,14 @@
 //! A UI for services that bring none: a form per method of the manifest, messages, and a log.
 
-use js_sys::{Date, Uint8Array, JSON};
-use wasm_bindgen::JsCast;
+use js_sys::{Date, Object, Uint8Array, JSON};
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{HtmlInputElement, HtmlTextAreaElement};
+use web_sys::{HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement};
 use yew::prelude::*;
 
-use crate::api::{Peer, Session};
+use crate::api::{set, Peer, Session};
 use crate::model::{text, Method, Status};
+use crate::schema::{self, Property};
 use crate::session::{readable, Change, Life, Line, LineKind};
 use crate::words::{clock, count, explain, millis};
 
@@ -67,6 +68,8 @@ fn FreeForm(props: &FreeProps) -> Html {
         name: (*name).clone(),
         json_body: false,
         body_type: String::new(),
+        body: JsValue::UNDEFINED,
+        reply: JsValue::UNDEFINED,
         read_only: false,
         description: String::new(),
     };
@@ -102,6 +105,11 @@ fn MethodForm(props: &MethodProps) -> Html {
     let body = use_state(String::new);
     let outcome = use_state(|| Outcome::None);
     let method = &props.method;
+    // An object is filled in field by field, unless the person would rather write JSON.
+    let properties = schema::properties(&method.body);
+    let values = use_state(Vec::<String>::new);
+    let as_json = use_state(|| false);
+    let by_field = !properties.is_empty() && !*as_json;
     let oninput = {
         let body = body.clone();
         Callback::from(move |event: InputEvent| {
@@ -109,16 +117,25 @@ fn MethodForm(props: &MethodProps) -> Html {
         })
     };
     let onsubmit = {
-        let (body, outcome, method, session, meter) =
-            (body.clone(), outcome.clone(), method.clone(), props.session.clone(), props.meter.clone());
+        let (body, outcome, method, session, meter, properties, values) = (
+            body.clone(),
+            outcome.clone(),
+            method.clone(),
+            props.session.clone(),
+            props.meter.clone(),
+            properties.clone(),
+            values.clone(),
+        );
         Callback::from(move |event: SubmitEvent| {
             event.prevent_default();
-            if let Err(why) = check(&method, &body) {
-                return outcome.set(Outcome::Failed(why));
-            }
+            let written = if by_field { assemble(&properties, &values) } else { Ok((*body).clone()) };
+            let sent = match written.and_then(|body| check(&method, &body).map(|()| body)) {
+                Ok(sent) => sent,
+                Err(why) => return outcome.set(Outcome::Failed(why)),
+            };
             outcome.set(Outcome::Waiting);
             let (bytes, outcome, method, session, meter) = (
-                Uint8Array::from(body.as_bytes()),
+                Uint8Array::from(sent.as_bytes()),
                 outcome.clone(),
                 method.clone(),
                 session.clone(),
@@ -147,6 +164,17 @@ fn MethodForm(props: &MethodProps) -> Html {
             });
         })
     };
+    let turn = {
+        let (as_json, body, properties, values) =
+            (as_json.clone(), body.clone(), properties.clone(), values.clone());
+        Callback::from(move |_: MouseEvent| {
+            // What was filled in is not lost; what cannot be read yet is not taken along.
+            if let (false, Ok(written)) = (*as_json, assemble(&properties, &values)) {
+                body.set(written);
+            }
+            as_json.set(!*as_json);
+        })
+    };
     // Enter calls, Shift+Enter makes a new line: most bodies are one line.
     let onkeydown = Callback::from(move |event: KeyboardEvent| {
         if event.key() == "Enter" && !event.shift_key() && !event.is_composing() {
@@ -165,9 +193,15 @@ fn MethodForm(props: &MethodProps) -> Html {
                 if method.read_only { <span class="pill">{ "reads only" }</span> }
             </div>
             if !method.description.is_empty() { <p class="hint"><bdi>{ &method.description }</bdi></p> }
+            if by_field { <Fields method={method.name.clone()} properties={properties.clone()} values={values.clone()} /> }
             <div class="method-row">
+                if by_field { <span class="grow"></span> } else {
                 <textarea rows="1" class="mono grow" spellcheck="false" data-testid="method-body" aria-label={format!("Body of {}", method.name)}
                     placeholder={hint(method)} value={(*body).clone()} {oninput} {onkeydown} />
+                }
+                if !properties.is_empty() {
+                    <button type="button" class="quiet small" data-testid="method-json" onclick={turn}>{ if by_field { "as JSON" } else { "as a form" } }</button>
+                }
                 <button class="button primary" data-testid="method-call" disabled={*outcome == Outcome::Waiting || method.name.is_empty()}>{ "Call" }</button>
             </div>
             <output class={classes!("result", matches!(*outcome, Outcome::Failed(_)).then_some("bad"))} data-testid="method-result" aria-live="polite">
@@ -214,9 +248,75 @@ fn check(method: &Method, body: &str) -> Result<(), String> {
     if body.trim().is_empty() {
         return Err(format!("This method takes {}. Fill in the body, then call.", hint(method)));
     }
-    JSON::parse(body)
-        .map(|_| ())
-        .map_err(|error| format!("The body is not valid JSON: {}", text(&error, "message")))
+    match JSON::parse(body) {
+        Ok(value) => schema::check(&method.body, &value, "The body"),
+        Err(error) => Err(format!("The body is not valid JSON: {}", text(&error, "message"))),
+    }
+}
+
+/// The fields of an object as JSON.
+fn assemble(properties: &[Property], values: &[String]) -> Result<String, String> {
+    let object = Object::new();
+    for (at, property) in properties.iter().enumerate() {
+        let value = values.get(at).map(String::as_str).unwrap_or_default();
+        if let Some(value) = schema::typed(property, value)? {
+            set(&object, &property.name, &value);
+        }
+    }
+    Ok(JSON::stringify(&object).map(String::from).unwrap_or_default())
+}
+
+#[derive(Properties, PartialEq)]
+struct FieldsProps {
+    method: String,
+    properties: Vec<Property>,
+    values: UseStateHandle<Vec<String>>,
+}
+
+/// One field per property of an object.
+#[component]
+fn Fields(props: &FieldsProps) -> Html {
+    let put = |at: usize| {
+        let (values, length) = (props.values.clone(), props.properties.len());
+        Callback::from(move |value: String| {
+            let mut next = (*values).clone();
+            next.resize(length, String::new());
+            if let Some(place) = next.get_mut(at) {
+                *place = value;
+            }
+            values.set(next);
+        })
+    };
+    html! {
+        <div class="method-fields">
+            { for props.properties.iter().enumerate().map(|(at, property)| {
+                let set = put(at);
+                let value = props.values.get(at).cloned().unwrap_or_default();
+                let hint = if property.kind == "string" { "" } else { schema::kind_words(&property.kind) };
+                let choices: Vec<String> = if property.choices.is_empty() && property.kind == "boolean" {
+                    vec!["true".into(), "false".into()]
+                } else {
+                    property.choices.clone()
+                };
+                html! {
+                    <label class="field" key={property.name.clone()}>
+                        <span class="field-label"><bdi>{ &property.name }</bdi>{ if property.required { "" } else { " (optional)" } }</span>
+                        if choices.is_empty() {
+                            <input type="text" autocomplete="off" data-testid="method-field" data-field={property.name.clone()} placeholder={hint} value={value}
+                                oninput={move |event: InputEvent| set.emit(event.target_unchecked_into::<HtmlInputElement>().value())} />
+                        } else {
+                            <select data-testid="method-field" data-field={property.name.clone()}
+                                onchange={move |event: Event| set.emit(event.target_unchecked_into::<HtmlSelectElement>().value())}>
+                                <option value="" selected={value.is_empty()}>{ "–" }</option>
+                                { for choices.iter().map(|choice| html! { <option value={choice.clone()} selected={*choice == value}>{ choice }</option> }) }
+                            </select>
+                        }
+                        if !property.description.is_empty() { <span class="hint"><bdi>{ &property.description }</bdi></span> }
+                    </label>
+                }
+            }) }
+        </div>
+    }
 }
 
 #[component]

@@ -124,6 +124,9 @@ pub struct Method {
     pub json_body: bool,
     /// The JSON type that the schema names, or empty.
     pub body_type: String,
+    /// The schemas; `undefined` where there is none.
+    pub body: JsValue,
+    pub reply: JsValue,
     pub read_only: bool,
     pub description: String,
 }
@@ -258,6 +261,8 @@ impl Method {
                     body_type: text(&body, "type"),
                     read_only: flag(&method, "readOnly"),
                     description: text(&method, "description"),
+                    reply: field(&method, "reply"),
+                    body,
                     name,
                 }
             })
