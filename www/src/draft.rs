@@ -183,14 +183,19 @@ impl Draft {
             set(&manifest, "state", &"none".into());
         }
         set(&manifest, "interface", &JSON::parse(&self.interface)?);
-        if !self.examples.is_empty() {
-            let examples = self.examples.iter().map(|row| self.example(row)).collect::<Result<Array, _>>()?;
+        let examples = self.known_examples().map(|row| self.example(row)).collect::<Result<Array, _>>()?;
+        if examples.length() > 0 {
             set(&manifest, "examples", &examples);
         }
         if let Some(ui) = ui {
             set(&manifest, "ui", &ui.into());
         }
         Ok(manifest)
+    }
+
+    /// The examples whose method there is.
+    pub fn known_examples(&self) -> impl Iterator<Item = &ExampleRow> {
+        self.examples.iter().filter(|row| self.method(&row.method).is_some())
     }
 
     /// The method of an example.
@@ -224,11 +229,10 @@ impl Draft {
 
     fn example_flaws(&self) -> impl Iterator<Item = Flaw> + '_ {
         self.examples.iter().enumerate().filter_map(move |(at, row)| {
-            let words = match self.method(&row.method) {
-                None => Some(format!("There is no method “{}”.", trimmed(&row.method))),
-                Some(method) => check_json("body", &row.body, !method.body.is_empty())
-                    .or_else(|| check_json("reply", &row.reply, !method.reply.is_empty())),
-            };
+            // One whose method is gone is left out, and says so; it keeps nothing from being published.
+            let method = self.method(&row.method)?;
+            let words = check_json("body", &row.body, !method.body.is_empty())
+                .or_else(|| check_json("reply", &row.reply, !method.reply.is_empty()));
             Some(Flaw { field: format!("example-{at}"), words: words? })
         })
     }

@@ -118,6 +118,7 @@ pub fn Examples(props: &Props) -> Html {
                             set={edit(|draft, at, value| with(&mut draft.examples, at, |row| row.body = value), at)} />
                         <Text label="Expected reply" hint="anything" mono=true testid="ide-example-reply" value={row.reply.clone()}
                             set={edit(|draft, at, value| with(&mut draft.examples, at, |row| row.reply = value), at)} />
+                        if method.is_none() { <span class="hint">{ "There is no such method, so this example is left out." }</span> }
                         if let Some(words) = flaw(&props.flaws, &format!("example-{at}")) { <span class="problem" role="alert">{ words }</span> }
                     </fieldset>
                 }

@@ -20,7 +20,8 @@ const templates = {
     hello: {
       files: { "service.ts": hello }, state: "none", description: "Greets whoever calls.", tags: "example",
       methods: { greet: { description: "Takes a name.", readOnly: true } },
-      examples: [{ method: "greet", body: "Ada", reply: "Hello, Ada!" }],
+      // What it greets with is the first thing that people change: any reply will do.
+      examples: [{ method: "greet", body: "Ada" }],
     },
     counter: {
       files: { "service.ts": counter }, state: "single", storage: "1", description: "One number that everybody adds to.", tags: "example",
