@@ -82,7 +82,7 @@ pub fn Versions(props: &Props) -> Html {
             <summary>{ format!("Published from here ({})", versions.len()) }</summary>
             <ul class="plain">
                 { for versions.iter().map(|each| html! {
-                    <li key={each.at.to_string()} class="project-row" data-testid="ide-version" data-version={each.version.clone()}>
+                    <li key={each.at.to_string()} class="project-row" data-testid="ide-published" data-version={each.version.clone()}>
                         if *asking == Some(each.at) {
                             <span class="grow problem">{ format!("Put version {} in place of what the editor holds now?", each.version) }</span>
                             <button class="button primary" data-testid="ide-version-yes" onclick={bring(each.at)}>{ "Bring it back" }</button>
