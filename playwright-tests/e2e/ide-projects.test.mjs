@@ -25,7 +25,7 @@ class Doubler extends Service {
 
 serve(new Doubler());
 `;
-const LIB = "export function doubled(of: i64): i64 {\n  return of * 2;\n}\n";
+const LIB = "export function doubled(n: i64): i64 {\n  return n * 2;\n}\n";
 
 async function openIde(world) {
   const relay = await world.relay();
@@ -41,14 +41,14 @@ test("several files: an error in another file is named and jumped to, undo is pe
     await outputSays(page, /lib\/double/);
     await addFile(page, "lib/double.ts");
     assert.equal(await shownFile(page), "lib/double.ts");
-    await typeSource(page, LIB.replace("of * 2", "of * twoo"));
+    await typeSource(page, LIB.replace("* 2", "* twoo"));
     await openFile(page, "service.ts");
     const jump = page.getByTestId("ide-jump").filter({ hasText: "lib/double.ts line 2" });
     await jump.waitFor({ timeout: SOON_MS });
     await jump.click();
     assert.equal(await shownFile(page), "lib/double.ts");
     await page.locator(".cm-lintRange-error").first().waitFor({ timeout: SOON_MS });
-    assert.equal(await page.locator(".cm-activeLine").innerText(), "  return of * twoo;");
+    assert.equal(await page.locator(".cm-activeLine").innerText(), "  return n * twoo;");
     await typeSource(page, LIB);
     await outputSays(page, "No problems found.");
 
@@ -197,7 +197,7 @@ test("a wasm file is taken, inspected and published; what is none, is too large 
     await refused("no wasm module");
     await put("huge.wasm", Buffer.alloc((16 << 20) + 1));
     await refused("16.0 MiB");
-    await put("ones.wasm", Buffer.from(moduleOf(onCall("(call $reply (i32.const 0) (i32.const 0))"), `${MEMORY} (import "env" "fetch" (func $fetch))`)));
+    await put("ones.wasm", Buffer.from(moduleOf(onCall("(call $reply (i32.const 0) (i32.const 0))"), `(import "env" "fetch" (func $fetch)) ${MEMORY}`)));
     await page.locator('[data-testid="ide-file"][data-path="module.wasm"]').waitFor({ timeout: SOON_MS });
     await page.getByTestId("ide-name").fill("uploaded");
     const foreign = await publishFromIde(page);

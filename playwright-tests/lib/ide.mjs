@@ -1,6 +1,5 @@
 // A person at the IDE: projects, files, what it says.
 
-import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
 import { SOON_MS } from "./peer.mjs";
@@ -78,7 +77,9 @@ export async function importZip(page, name, buffer) {
 export async function exportZip(page) {
   await showProjects(page);
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByTestId("ide-export").click()]);
-  return readFileSync(await download.path());
+  const pieces = [];
+  for await (const piece of await download.createReadStream()) pieces.push(piece);
+  return Buffer.concat(pieces);
 }
 
 /** Waits until the output says something. */

@@ -301,8 +301,6 @@ pub fn Workbench(props: &Props) -> Html {
     html! {
         <div class="ide">
             <div class="stack ide-main">
-                <Files desk={desk.clone()} current={props.current.clone()} {paths} path={(*path).clone()} on={on_files} dispatch={props.dispatch.clone()} />
-                <div class="card editor-host" ref={host} data-testid="ide-editor"></div>
                 <div class="toolbar">
                     <label class="visually-hidden" for="ide-language">{ "Language" }</label>
                     <select id="ide-language" data-testid="ide-language" onchange={speak}>
@@ -312,6 +310,8 @@ pub fn Workbench(props: &Props) -> Html {
                     <button class="button" data-testid="ide-try" onclick={attempt} disabled={is_busy} title="Runs it in this tab alone; nothing is published">{ "Try it here" }</button>
                     <button class="button primary" data-testid="ide-publish" onclick={publish} disabled={is_busy} aria-busy={is_busy.to_string()}>{ "Publish" }</button>
                 </div>
+                <Files desk={desk.clone()} current={props.current.clone()} {paths} path={(*path).clone()} on={on_files} dispatch={props.dispatch.clone()} />
+                <div class="card editor-host" ref={host} data-testid="ide-editor"></div>
                 <div class="publish-options">
                     <label class="check"><input type="checkbox" data-testid="ide-attach" checked={draft.attach} onchange={switch(|draft, on| draft.attach = on)} />
                         { "Attach the source, so that others can read and fork it" }</label>

@@ -157,7 +157,7 @@ export class Workspace {
       }
       this.#noteChange();
     });
-    const extensions = [always, theme, EditorView.contentAttributes.of({ "aria-label": `Text of ${path}`, spellcheck: "false" }), clever.of(doc.length > MAX_HIGHLIGHTED ? [] : help(path)), ...fixed, changes];
+    const extensions = [always, large, theme, EditorView.contentAttributes.of({ "aria-label": `Text of ${path}`, spellcheck: "false" }), clever.of(doc.length > MAX_HIGHLIGHTED ? [] : help(path)), ...fixed, changes];
     return EditorState.create({ doc, extensions });
   }
 
@@ -174,6 +174,19 @@ export class Workspace {
     }
   }
 }
+
+/** A text of at least this length that arrives in one piece. */
+const LARGE = 1_000;
+
+/** The browser would lay a large text out in the page before the editor takes it from there: minutes for megabytes. */
+const large = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    if (event.inputType !== "insertText" || (event.data?.length ?? 0) < LARGE || view.state.readOnly) return false;
+    event.preventDefault();
+    view.dispatch(view.state.replaceSelection(event.data), { scrollIntoView: true, userEvent: "input.type" });
+    return true;
+  },
+});
 
 /** What depends on a text's language and is too slow for a long one. */
 const clever = new Compartment();
