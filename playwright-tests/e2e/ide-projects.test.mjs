@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { callMethod, keptText, openApp, publishFromIde, typeSource, view } from "../lib/app.mjs";
-import { addFile, begin, exportZip, files, importZip, openFile, outputSays, showProjects, shownFile, title, tryIt, zipOf } from "../lib/ide.mjs";
+import { addFile, begin, exportZip, files, importZip, openFile, outputSays, showProjects, shownFile, textOf, title, tryIt, zipOf } from "../lib/ide.mjs";
 import { SOON_MS, soon } from "../lib/peer.mjs";
 import { manifestOf, MEMORY, moduleOf, onCall } from "../lib/wasm.mjs";
 import { inWorld } from "../lib/world.mjs";
@@ -90,7 +90,7 @@ test("several files: an error in another file is named and jumped to, undo is pe
 test("files and projects are renamed, duplicated and deleted, the latter after a question", () =>
   inWorld(async (world) => {
     const { page, relay } = await openIde(world);
-    await begin(page, "list");
+    await begin(page, "shared-list");
     assert.deepEqual(await files(page), ["service.ts", "ui/index.html"]);
     await addFile(page, "notes.txt");
     await page.getByTestId("ide-file-rename").click();
@@ -109,7 +109,7 @@ test("files and projects are renamed, duplicated and deleted, the latter after a
 
     await showProjects(page);
     const row = (name) => page.locator(`[data-testid="ide-project"][data-title="${name}"]`);
-    await row("list").getByTestId("ide-project-rename").click();
+    await row("shared-list").getByTestId("ide-project-rename").click();
     await page.getByTestId("ide-project-title").fill("<img src=x onerror=document.title='xss'>");
     await page.getByTestId("ide-project-rename-yes").click();
     await page.getByTestId("ide-title").filter({ hasText: "<img src=x" }).waitFor({ timeout: SOON_MS });
@@ -133,14 +133,14 @@ test("files and projects are renamed, duplicated and deleted, the latter after a
 test("a zip goes out and comes in the same; hostile ones are refused in words and change nothing", () =>
   inWorld(async (world) => {
     const { page } = await openIde(world);
-    await begin(page, "life");
+    await begin(page, "game-of-life");
     await page.getByTestId("ide-description").fill("mine <script>document.title='xss'</script>");
     const zip = await exportZip(page);
-    assert.equal(await importZip(page, "life.zip", zip), null);
-    assert.equal(await title(page), "life 2");
+    assert.equal(await importZip(page, "game.zip", zip), null);
+    assert.equal(await title(page), "game-of-life 2");
     assert.deepEqual(await files(page), ["service.ts", "ui/index.html"]);
     assert.match(await page.getByTestId("ide-description").inputValue(), /^mine <script>/);
-    assert.deepEqual([...(await exportZip(page))].length, zip.length + "life 2".length - "life".length, "only the title differs");
+    assert.deepEqual([...(await exportZip(page))].length, zip.length + "game-of-life 2".length - "life".length, "only the title differs");
 
     const many = Object.fromEntries(Array.from({ length: 65 }, (_, n) => [`f${n}.ts`, "1"]));
     const lying = zipOf({ "service.ts": new Uint8Array(50 << 20) });
@@ -160,8 +160,8 @@ test("a zip goes out and comes in the same; hostile ones are refused in words an
       [Buffer.alloc(0), /no zip file/],
     ];
     for (const [buffer, words] of hostile) assert.match(String(await importZip(page, "hostile.zip", buffer)), words);
-    assert.equal(await title(page), "life 2", "nothing was opened");
-    assert.equal(await page.getByTestId("ide-project").count(), 3, "nothing was kept");
+    assert.equal(await title(page), "game-of-life 2 2", "nothing was opened");
+    assert.equal(await page.getByTestId("ide-project").count(), 4, "nothing was kept");
     assert.notEqual(await page.title(), "xss");
     assert.deepEqual(page.problems, []);
   }));
@@ -242,6 +242,10 @@ test("every template compiles, passes its examples and runs", () =>
     for (const template of all.filter((value) => value !== "" && !value.startsWith("wasm/"))) {
       await begin(page, template);
       await tryIt(page);
+      if (template.endsWith("hello")) {
+        assert.equal((await callMethod(page, "greet", "Ada")).reply, "Hello, Ada!");
+        continue;
+      }
       await page.getByTestId("examples-run").click();
       await page.getByTestId("examples").waitFor({ timeout: SOON_MS });
       const results = await page.getByTestId("example").evaluateAll((items) => items.map((each) => `${each.dataset.passed} ${each.textContent}`));
@@ -253,7 +257,7 @@ test("every template compiles, passes its examples and runs", () =>
 test("the shared list has a page of its own, in the trial too", () =>
   inWorld(async (world) => {
     const { page } = await openIde(world);
-    await begin(page, "list");
+    await begin(page, "shared-list");
     await tryIt(page);
     await page.getByTestId("trial").getByRole("button", { name: "Its own page" }).click();
     const frame = page.getByTestId("trial").getByTestId("service-ui").locator("iframe").contentFrame();

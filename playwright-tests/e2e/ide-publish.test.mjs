@@ -57,7 +57,7 @@ test("two clicks publish once, and the same once more is left alone", () =>
     assert.deepEqual(page.problems, []);
   }));
 
-test("without a network nothing is published, that is said, the work is kept, and trying goes on", () =>
+test("without a network nothing is published, that is said, the work is kept, and it is published later", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const page = await openApp(await world.page(await world.browser(), "author"), relay, "/#/ide");
@@ -70,13 +70,9 @@ test("without a network nothing is published, that is said, the work is kept, an
     const refused = await publishFromIde(page);
     assert.equal(refused.id, undefined);
     assert.match(refused.text, /has not joined, so nothing was published\. Your work is kept/, refused.text);
-    await soon(page, async () => true);
     assert.equal(await keptText(page, "notes.txt"), "written while offline");
-    await tryIt(page);
-    assert.equal((await callMethod(page, "add", "5")).reply, "5");
     await relay.again().then((again) => world.atEnd(() => again.kill()));
     await page.locator('[data-testid="status"]', { hasText: /^joined/ }).waitFor({ timeout: 60_000 });
-    await page.getByTestId("trial-stop").click();
     const { id, text } = await publishFromIde(page);
     assert.equal(id, `counter@${page.id}`, text);
     assert.deepEqual(page.problems, []);
@@ -113,20 +109,20 @@ test("versions are kept with their source and brought back; the version is raise
 test("a service is forked with its files, its page and its manifest; one without source offers nothing", () =>
   inWorld(async (world) => {
     const { page: author, relay } = await openIde(world);
-    await begin(author, "list");
+    await begin(author, "shared-list");
     await addFile(author, "docs/how.txt");
     await typeSource(author, PAYLOAD);
     await author.getByTestId("ide-description").fill("Ours");
     await author.getByTestId("ide-response").evaluate((input) => (input.closest("details").open = true));
     await author.getByTestId("ide-response").fill("333");
     const published = await publishFromIde(author);
-    assert.equal(published.id, `list@${author.id}`, published.text);
+    assert.equal(published.id, `shared-list@${author.id}`, published.text);
 
     const other = await openApp(await world.page(await world.browser(), "other"), relay);
-    await openService(other, "list");
+    await openService(other, "shared-list");
     await other.getByTestId("fork").click();
     await other.locator("#panel-ide:not([hidden])").waitFor({ timeout: SOON_MS });
-    assert.equal(await title(other), "list");
+    assert.equal(await title(other), "shared-list");
     assert.deepEqual(await files(other), ["service.ts", "docs/how.txt", "ui/index.html"]);
     assert.equal(await other.getByTestId("ide-response").inputValue(), "333");
     assert.equal(await other.getByTestId("ide-description").inputValue(), "Ours");
@@ -258,7 +254,7 @@ test("the form fills in the whole manifest; methods are rows or JSON; what is wr
     await field("word").fill("hey");
     await field("on").selectOption("true");
     await mix.getByTestId("method-json").click();
-    assert.equal(await mix.getByTestId("method-body").inputValue(), '{"x":3,"word":"hey","on":true}');
+    assert.equal(await mix.getByTestId("method-body").inputValue(), '{"on":true,"word":"hey","x":3}');
     await mix.getByTestId("method-call").click();
     await mix.getByTestId("method-result").filter({ hasText: "unknown method" }).waitFor({ timeout: SOON_MS });
 
@@ -309,7 +305,6 @@ test("five megabytes of source are kept and stay responsive; they are not compil
     await view(page, "ide");
     const refused = await publishFromIde(page);
     assert.match(refused.text, /at most 1\.0 MiB make a project/, refused.text);
-    await soon(page, () => true);
     await page.reload();
     await openApp(page, relay, "/#/ide");
     await page.locator(".cm-content", { hasText: "// typed" }).waitFor({ timeout: SOON_MS });

@@ -5,13 +5,16 @@ import { createRequire } from "node:module";
 import { SOON_MS } from "./peer.mjs";
 
 const requireIde = createRequire(new URL("../../www/ide/package.json", import.meta.url));
-const { zipSync, strToU8 } = requireIde("fflate");
+const { zipSync, unzipSync, strToU8, strFromU8 } = requireIde("fflate");
 
 /** A zip of `{ path: text or bytes }`. */
 export function zipOf(files) {
   const entries = Object.entries(files).map(([path, content]) => [path, typeof content === "string" ? strToU8(content) : content]);
   return Buffer.from(zipSync(Object.fromEntries(entries)));
 }
+
+/** The text of a file in a zip. */
+export const textOf = (zip, path) => strFromU8(unzipSync(new Uint8Array(zip))[path]);
 
 /** Begins a project from a template, `counter` or `wat/plain`. */
 export async function begin(page, template) {

@@ -205,7 +205,7 @@ pub fn Workbench(props: &Props) -> Html {
             }
             if goal == Goal::Publish && peer.is_none() {
                 return output.set(Output::failed(
-                    "This tab has not joined, so nothing was published. Your work is kept. Publish again once the header says “joined”; “Try it here” works without.",
+                    "This tab has not joined, so nothing was published. Your work is kept. Publish again once the header says “joined”.",
                 ));
             }
             // A check that is due would only repeat what the compiler says now.

@@ -112,7 +112,7 @@ impl Publication<'_> {
         };
         let service = match published.await {
             Ok(id) => id.as_string().filter(|id| id.contains('@')).unwrap_or(service),
-            Err(error) => return Output::failed(&explain(&error)),
+            Err(error) => return Output::failed(&refusal(&error)),
         };
         let publish_ms = Date::now() - started;
         let line = format!("{service} published by this tab");
@@ -171,6 +171,16 @@ impl Publication<'_> {
             .find(|record| text(record, "id") == service)
             .map(|record| text(&record, "package"))
             .unwrap_or_default()
+    }
+}
+
+/// Why a package was not published. One that does not do what its examples say is told apart: the form has them.
+fn refusal(error: &JsValue) -> String {
+    let words = explain(error);
+    if words.contains("its example ") {
+        format!("{words} Change that example in the form, or the code.")
+    } else {
+        words
     }
 }
 

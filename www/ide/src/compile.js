@@ -1,6 +1,7 @@
 // The compilers' caller: one worker per language, one job at a time, replaced when it takes too long or is cancelled.
 
 import { MODULE } from "./limits.js";
+import { compileScript, warmScript } from "./script.js";
 
 /** How long a compilation may take; a first one takes 3 s, on a busy machine ten times that. */
 const TIMEOUT_MS = 60_000;
@@ -60,6 +61,7 @@ export function compile(project, optimize) {
 /** Stops what is being compiled. */
 export function cancel() {
   clearTimeout(ahead);
+  giveUp();
   if (!running) return;
   stop();
   settle(superseded);
@@ -67,7 +69,8 @@ export function cancel() {
 
 /** Loads the compiler of a language before it is needed. */
 export function warm(language) {
-  if (Object.hasOwn(workers, language) && !running) start(language);
+  if (language === "script") warmScript();
+  else if (Object.hasOwn(workers, language) && !running) start(language);
 }
 
 const superseded = { superseded: true, module: null, diagnostics: [], ms: 0 };
@@ -152,9 +155,13 @@ export function isWasm(bytes) {
   return bytes.byteLength >= 8 && [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0].every((byte, at) => bytes[at] === byte);
 }
 
-/** TypeScript and JavaScript are linked with their engine; no compiler takes long. */
-async function script() {
-  return failure("This version of the app cannot build scripts.");
+/** Gives up the script that is compiled; its worker is stopped by its own caller when it takes too long. */
+let giveUp = () => {};
+
+/** TypeScript and JavaScript are linked with their engine, see `script.js`. */
+function script(entry, sources) {
+  const cancelled = new Promise((resolve) => (giveUp = () => resolve(superseded)));
+  return Promise.race([compileScript(Object.fromEntries(sources), entry), cancelled]);
 }
 
 function failure(message) {

@@ -6,13 +6,12 @@
 // | `store`, `versions` | what this browser keeps: projects; what was published from them |
 // | `zip`, `fork` | projects from files and from published services |
 // | `editor` | CodeMirror over a project's files |
-// | `compile`, `compiler-worker`, `wat-worker` | the compilers, each in a worker |
+// | `compile`, `compiler-worker`, `wat-worker`, `script` | the compilers, each in a worker |
 // | `templates` | what to begin with |
 
 import { Workspace } from "./editor.js";
-import { flawOfPath, MODULE } from "./limits.js";
-import { contentOf, inUnits, MAX_MODULE, MAX_BYTES, shown } from "./limits.js";
 import { isWasm } from "./compile.js";
+import { contentOf, flawOfPath, inUnits, MAX_BYTES, MAX_MODULE, MODULE, shown } from "./limits.js";
 import { fromZip, toZip } from "./zip.js";
 
 export { cancel, compile, warm } from "./compile.js";
