@@ -2,7 +2,9 @@
 // like to be scripts.
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -59,7 +61,10 @@ test("two clicks publish once, and the same once more is left alone", () =>
 
 test("without a network nothing is published, that is said, the work is kept, and it is published later", () =>
   inWorld(async (world) => {
-    const relay = await world.relay();
+    // The relay that comes back is the one that went.
+    const folder = mkdtempSync(join(tmpdir(), "tabfarm-relay-"));
+    world.atEnd(() => rmSync(folder, { recursive: true, force: true }));
+    const relay = await world.relay({ args: ["--data-dir", folder] });
     const page = await openApp(await world.page(await world.browser(), "author"), relay, "/#/ide");
     await begin(page, "counter");
     await relay.kill();
@@ -267,7 +272,7 @@ test("the form fills in the whole manifest; methods are rows or JSON; what is wr
     assert.deepEqual([manifest.requires.gasPerSecond, manifest.requires.upKbps, manifest.requires.latencyMs], [1000, 5, 90]);
     assert.deepEqual([manifest.permissions, manifest.location], [{ call: ["counter"], datagrams: true }, [52.52, 13.4]]);
     await openService(page, "hello");
-    await page.locator('[data-method="greet"]', { hasText: "<img src=x" }).waitFor({ timeout: SOON_MS });
+    await page.getByTestId("service-page").locator('[data-method="greet"]', { hasText: "<img src=x" }).waitFor({ timeout: SOON_MS });
     assert.notEqual(await page.title(), "xss");
     assert.deepEqual(page.problems, []);
   }));

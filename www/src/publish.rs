@@ -87,6 +87,7 @@ pub struct Publication<'a> {
 impl Publication<'_> {
     /// Compiles, publishes and remembers. What runs already as it is written is left alone.
     pub async fn run(&self, draft: &Draft) -> Output {
+        (self.step)(Step::Compiling);
         self.editor.sync();
         let service = format!("{}@{}", draft.value("name"), self.peer.id());
         let replaced = runs(self.peer, &service);
@@ -95,7 +96,6 @@ impl Publication<'_> {
                 return unchanged;
             }
         }
-        (self.step)(Step::Compiling);
         let compiled = match compile(self.desk, self.project, self.editor).await {
             Ok(compiled) => compiled,
             Err(failed) => return failed,

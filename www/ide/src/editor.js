@@ -193,12 +193,12 @@ const clever = new Compartment();
 
 const always = [
   lineNumbers(), highlightActiveLineGutter(), highlightActiveLine(), history(), foldGutter(), drawSelection(), lintGutter(),
-  indentUnit.of("  "), EditorState.tabSize.of(2), EditorView.lineWrapping,
+  indentUnit.of("  "), EditorState.tabSize.of(2), EditorView.lineWrapping, closeBrackets(), autocompletion(),
   keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...lintKeymap, indentWithTab]),
 ];
 
 function help(path) {
-  return [languageFor[kindOf(path)](), syntaxHighlighting(colours), indentOnInput(), bracketMatching(), closeBrackets(), autocompletion(), highlightSelectionMatches()];
+  return [languageFor[kindOf(path)](), syntaxHighlighting(colours), indentOnInput(), bracketMatching(), highlightSelectionMatches()];
 }
 
 /** The language of a file, by its ending. */
