@@ -158,7 +158,7 @@ test("a zip goes out and comes in the same; hostile ones are refused in words an
       [lying, /larger than 1\.0 MiB when unpacked/],
       [zipOf({ "tabfarm.json": "{", "service.ts": "1" }), /not valid JSON/],
       [zipOf({ "tabfarm.json": "{}" }), /holds no files/],
-      [zip.subarray(0, zip.length >> 1), /ends before|cannot be read/],
+      [zip.subarray(0, zip.length >> 1), /ends before|can(not)? be read/],
       [Buffer.from("no zip at all, but some bytes"), /no zip file/],
       [Buffer.alloc(0), /no zip file/],
     ];

@@ -35,6 +35,7 @@ impl Compiled {
         self.column
     }
 
+    /// Why the text is wrong; empty when it is not.
     #[wasm_bindgen(getter)]
     pub fn message(&self) -> String {
         self.message.clone()
