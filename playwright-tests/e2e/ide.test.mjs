@@ -5,7 +5,7 @@ import { mkdirSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { callMethod, openApp, openService, publishFromIde, typeSource, view } from "../lib/app.mjs";
+import { callMethod, keptText, openApp, openService, publishFromIde, typeSource, view } from "../lib/app.mjs";
 import { joinPage, SOON_MS, soon } from "../lib/peer.mjs";
 import { inWorld } from "../lib/world.mjs";
 
@@ -114,8 +114,7 @@ test("what is wrong in the form is said while it is typed, and neither a failed 
     const { id, text } = await publishFromIde(page);
     assert.equal(id, undefined, text);
     assert.match(text, /memory|pages/, text);
-    const source = () => page.evaluate(() => localStorage.getItem("tabfarm.ide.source"));
-    assert.ok((await source()).includes("greed"), "kept after the failure");
+    assert.ok((await keptText(page)).includes("greed"), "kept after the failure");
     await typeSource(page, SOURCE);
     await page.reload();
     await openApp(page, relay, "/#/ide");

@@ -24,6 +24,22 @@ export async function typeSource(page, source) {
   await page.keyboard.insertText(source);
 }
 
+/** What this browser keeps of the open project's file `path`. */
+export const keptText = (page, path = "service.ts") =>
+  page.evaluate(
+    (path) =>
+      new Promise((resolve, reject) => {
+        const asked = indexedDB.open("tabfarm-ide");
+        asked.onerror = () => reject(asked.error);
+        asked.onsuccess = () => {
+          const found = asked.result.transaction("files").objectStore("files").get([sessionStorage.getItem("tabfarm.ide.project"), path]);
+          found.onsuccess = () => (asked.result.close(), resolve(found.result?.content ?? null));
+          found.onerror = () => reject(found.error);
+        };
+      }),
+    path,
+  );
+
 /** Publishes what the IDE holds; the id that the output names, or an error with its words. */
 export async function publishFromIde(page) {
   await page.getByTestId("ide-publish").click();

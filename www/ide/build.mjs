@@ -1,5 +1,4 @@
-// Bundles the editor and the compilers for the browser: `node build.mjs OUT_DIR` writes ide.js, compiler-worker.js,
-// script.js and script-worker.js.
+// Bundles the editor and the compiler for the browser: `node build.mjs OUT_DIR` writes ide.js and the compilers' workers.
 
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -29,14 +28,14 @@ const sdk = {
 
 await build({
   absWorkingDir: here,
-  entryPoints: ["src/ide.js", "src/compiler-worker.js", "src/script.js", "src/script-worker.js"],
+  entryPoints: ["src/ide.js", "src/compiler-worker.js", "src/wat-worker.js", "src/script.js", "src/script-worker.js"],
   outdir: out,
   bundle: true,
   format: "esm",
   target: "es2022",
   minify: true,
   legalComments: "linked",
-  loader: { ".ts": "text" },
+  loader: { ".ts": "text", ".html": "text", ".wat": "text" },
   external: ["node:*", "fs", "module", "path", "url"],
   plugins: [sdk],
   logLevel: "warning",

@@ -188,7 +188,7 @@ fn foresee(view: View) {
         spawn_local(async {
             // Where it cannot be loaded, the view says so once it is opened.
             if let Ok(ide) = load_ide().await {
-                ide.warm();
+                ide.warm("assemblyscript");
             }
         });
     }

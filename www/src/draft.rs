@@ -1,187 +1,375 @@
-//! What a person fills in about the service that the IDE publishes: kept across reloads, checked while typing.
+//! What a person says about the service of a project: kept with the project, checked while typing, and turned into the manifest.
 
-use js_sys::{Object, JSON};
+use std::collections::BTreeMap;
+
+use js_sys::{Array, Object, JSON};
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::api::{kept_text, set};
-use crate::model::text;
+use crate::api::set;
+use crate::draft_check::{check_description, check_method, fields, place, split, Kind};
+use crate::model::{field, flag, text};
+use crate::words::trimmed;
 
-/// Where the form is kept; the source is kept by the editor itself under [`SOURCE`].
-pub const FORM: &str = "tabfarm.ide.form";
-/// Where the source is kept.
-pub const SOURCE: &str = "tabfarm.ide.source";
-/// The most characters of a description.
-const MAX_DESCRIPTION: usize = 500;
-/// The most tags.
-const MAX_TAGS: usize = 8;
-/// The most peers of a list.
-const MAX_PEERS: usize = 32;
 /// The most methods.
-const MAX_METHODS: u32 = 64;
+const MAX_METHODS: usize = 64;
+/// The most examples.
+pub const MAX_EXAMPLES: usize = 16;
 
-/// The form.
+/// The form. A value that was never filled in is empty.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Draft {
-    pub template: String,
+    values: BTreeMap<&'static str, String>,
+    /// The methods as JSON. Where both can be read, it says the same as `methods`.
+    interface: String,
+    /// The methods as rows.
+    pub methods: Vec<MethodRow>,
+    pub examples: Vec<ExampleRow>,
+    /// Does the package carry the project's files.
+    pub attach: bool,
+    /// Is the version raised when it replaces one that runs.
+    pub raise: bool,
+}
+
+/// A method as typed.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct MethodRow {
     pub name: String,
-    pub version: String,
-    pub state: String,
     pub description: String,
-    /// As typed: separated by commas or spaces.
-    pub tags: String,
-    /// The methods as JSON.
-    pub interface: String,
-    /// MiB; empty is the manifest's default. The same for `storage`.
-    pub memory: String,
-    pub storage: String,
-    /// Peer ids, separated by commas, spaces or new lines; empty is anyone. The same for `hosts`.
-    pub access: String,
-    pub hosts: String,
+    /// A JSON Schema, or empty: bytes. The same for `reply`.
+    pub body: String,
+    pub reply: String,
+    pub read_only: bool,
+}
+
+/// An example as typed: what a call of a fresh instance answers.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ExampleRow {
+    pub method: String,
+    /// JSON for a method with a schema, else a text.
+    pub body: String,
+    /// As `body`; empty is any reply.
+    pub reply: String,
 }
 
 /// A problem of one field, in words.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Flaw {
-    pub field: &'static str,
+    /// A field's id, `interface`, `method-N` or `example-N`.
+    pub field: String,
     pub words: String,
 }
 
 impl Draft {
-    /// What was kept, if anything was.
-    pub fn kept() -> Option<Self> {
-        let kept = kept_text(FORM);
-        if kept.is_empty() {
-            return None;
+    /// Reads a template's or a project's form.
+    pub fn read(form: &JsValue) -> Self {
+        let mut draft = Self::default();
+        for each in fields() {
+            draft.values.insert(each.id, text(form, each.id));
         }
-        JSON::parse(&kept).ok().map(|value| Self::read(&value))
-    }
-
-    /// Reads a template or a kept form.
-    pub fn read(value: &JsValue) -> Self {
-        Self {
-            template: text(value, "template"),
-            name: text(value, "name"),
-            version: text(value, "version"),
-            state: text(value, "state"),
-            description: text(value, "description"),
-            tags: text(value, "tags"),
-            interface: text(value, "interface"),
-            memory: text(value, "memory"),
-            storage: text(value, "storage"),
-            access: text(value, "access"),
-            hosts: text(value, "hosts"),
-        }
+        draft.set_interface(match text(form, "interface") {
+            empty if empty.is_empty() => "{}".into(),
+            interface => interface,
+        });
+        let rows = field(form, "exampleRows");
+        draft.examples = if rows.is_undefined() {
+            // A template has them as a manifest does.
+            let examples = JSON::parse(&text(form, "examples")).unwrap_or(JsValue::UNDEFINED);
+            draft.rows_of(&examples)
+        } else {
+            list(&rows)
+                .map(|row| ExampleRow {
+                    method: text(&row, "method"),
+                    body: text(&row, "body"),
+                    reply: text(&row, "reply"),
+                })
+                .take(MAX_EXAMPLES)
+                .collect()
+        };
+        draft.attach = text(form, "attach") != "no";
+        draft.raise = text(form, "raise") == "yes";
+        draft
     }
 
     /// The form as it is kept.
-    pub fn to_json(&self) -> String {
-        let object = Object::new();
-        for (key, value) in [
-            ("template", &self.template),
-            ("name", &self.name),
-            ("version", &self.version),
-            ("state", &self.state),
-            ("description", &self.description),
-            ("tags", &self.tags),
-            ("interface", &self.interface),
-            ("memory", &self.memory),
-            ("storage", &self.storage),
-            ("access", &self.access),
-            ("hosts", &self.hosts),
-        ] {
-            set(&object, key, &value.into());
+    pub fn to_form(&self) -> Object {
+        let form = Object::new();
+        for (id, value) in &self.values {
+            set(&form, id, &value.into());
         }
-        JSON::stringify(&object).map(String::from).unwrap_or_default()
+        set(&form, "interface", &self.interface.as_str().into());
+        let rows = self.examples.iter().map(|row| {
+            let object = Object::new();
+            for (key, value) in [("method", &row.method), ("body", &row.body), ("reply", &row.reply)] {
+                set(&object, key, &value.into());
+            }
+            object
+        });
+        set(&form, "exampleRows", &rows.collect::<Array>());
+        set(&form, "attach", &(if self.attach { "yes" } else { "no" }).into());
+        set(&form, "raise", &(if self.raise { "yes" } else { "" }).into());
+        form
+    }
+
+    /// What a manifest of unknown origin says, as a form.
+    pub fn of_manifest(manifest: &JsValue) -> Self {
+        let mut draft = Self { attach: true, ..Self::default() };
+        for each in fields() {
+            let value = each.path.iter().fold(manifest.clone(), |value, key| field(&value, key));
+            draft.values.insert(each.id, typed(each.kind, &value));
+        }
+        let interface = field(manifest, "interface");
+        draft.set_interface(if interface.is_object() { pretty(&interface) } else { "{}".into() });
+        draft.examples = draft.rows_of(&field(manifest, "examples"));
+        draft
+    }
+
+    /// A field's value.
+    pub fn value(&self, id: &str) -> &str {
+        self.values.get(id).map(String::as_str).unwrap_or_default()
+    }
+
+    pub fn set_value(&mut self, id: &'static str, value: String) {
+        self.values.insert(id, value);
+    }
+
+    /// The methods as JSON.
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// Takes the methods as JSON; the rows follow where it can be read.
+    pub fn set_interface(&mut self, interface: String) {
+        if check_interface(&interface).is_none() {
+            self.methods = JSON::parse(&interface).map(|value| rows(&value)).unwrap_or_default();
+        }
+        self.interface = interface;
+    }
+
+    /// Takes the methods as rows; the JSON follows where all of them are right.
+    pub fn set_methods(&mut self, methods: Vec<MethodRow>) {
+        self.methods = methods;
+        if self.method_flaws().next().is_none() {
+            self.interface = pretty(&interface_of(&self.methods));
+        }
     }
 
     /// Everything that would keep the form from being published, in the order of its fields.
     pub fn flaws(&self) -> Vec<Flaw> {
-        let checks: [(&'static str, Option<String>); 9] = [
-            ("name", check_label(&self.name, 64, "name")),
-            ("version", check_version(&self.version)),
-            ("description", check_description(&self.description)),
-            ("tags", check_tags(&self.tags)),
-            ("interface", check_interface(&self.interface)),
-            ("memory", check_number(&self.memory, 1, 256)),
-            ("storage", check_number(&self.storage, 0, 1024)),
-            ("access", check_peers(&self.access)),
-            ("hosts", check_peers(&self.hosts)),
-        ];
-        checks.into_iter().filter_map(|(field, words)| Some(Flaw { field, words: words? })).collect()
+        let plain = fields().filter_map(|each| {
+            Some(Flaw { field: each.id.to_owned(), words: each.kind.flaw(self.value(each.id))? })
+        });
+        let interface =
+            check_interface(&self.interface).map(|words| Flaw { field: "interface".into(), words });
+        plain
+            .chain(self.order_flaw())
+            .chain(interface)
+            .chain(self.method_flaws())
+            .chain(self.example_flaws())
+            .collect()
     }
 
-    /// The author's manifest; only a form without flaws has one.
-    pub fn manifest(&self) -> Result<Object, JsValue> {
+    /// The author's manifest, of a form without flaws.
+    pub fn manifest(&self, engine: &str, ui: Option<&str>) -> Result<Object, JsValue> {
         let manifest = Object::new();
         set(&manifest, "format", &1.into());
         set(&manifest, "abi", &1.into());
-        set(&manifest, "name", &self.name.as_str().into());
-        set(&manifest, "version", &self.version.as_str().into());
-        set(&manifest, "description", &self.description.trim().into());
-        let tags: js_sys::Array = self.tags().map(JsValue::from_str).collect();
-        set(&manifest, "tags", &tags);
-        set(&manifest, "engine", &"wasm".into());
-        set(&manifest, "state", &self.state.as_str().into());
-        set(&manifest, "interface", &JSON::parse(&self.interface)?);
-        let requires = Object::new();
-        for (key, value) in [("memoryMiB", &self.memory), ("storageMiB", &self.storage)] {
-            if let Ok(number) = value.trim().parse::<u32>() {
-                set(&requires, key, &number.into());
+        set(&manifest, "engine", &engine.into());
+        for each in fields() {
+            if let Some(value) = written(each.kind, self.value(each.id)) {
+                put(&manifest, each.path, &value);
             }
         }
-        set(&manifest, "requires", &requires);
-        for (key, value) in [("access", &self.access), ("hosts", &self.hosts)] {
-            let peers: js_sys::Array = split(value).map(JsValue::from_str).collect();
-            if peers.length() > 0 {
-                set(&manifest, key, &peers);
-            }
+        if self.value("state").is_empty() {
+            set(&manifest, "state", &"none".into());
+        }
+        set(&manifest, "interface", &JSON::parse(&self.interface)?);
+        let examples = self.known_examples().map(|row| self.example(row)).collect::<Result<Array, _>>()?;
+        if examples.length() > 0 {
+            set(&manifest, "examples", &examples);
+        }
+        if let Some(ui) = ui {
+            set(&manifest, "ui", &ui.into());
         }
         Ok(manifest)
     }
 
-    fn tags(&self) -> impl Iterator<Item = &str> {
-        split(&self.tags)
+    /// The examples whose method there is.
+    pub fn known_examples(&self) -> impl Iterator<Item = &ExampleRow> {
+        self.examples.iter().filter(|row| self.method(&row.method).is_some())
+    }
+
+    /// The method of an example.
+    pub fn method(&self, name: &str) -> Option<&MethodRow> {
+        self.methods.iter().find(|method| method.name == name)
+    }
+
+    fn order_flaw(&self) -> Option<Flaw> {
+        let number = |id, default: u64| self.value(id).trim().parse().unwrap_or(default);
+        (number("min", 1) > number("max", 8))
+            .then(|| Flaw { field: "min".into(), words: "That is more than the most servers.".into() })
+    }
+
+    fn method_flaws(&self) -> impl Iterator<Item = Flaw> + '_ {
+        self.methods.iter().enumerate().filter_map(move |(at, row)| {
+            let twice = || {
+                self.methods[..at]
+                    .iter()
+                    .any(|other| other.name == row.name)
+                    .then(|| "That name is there twice.".to_owned())
+            };
+            let words = check_method(&row.name)
+                .or_else(twice)
+                .or_else(|| check_description(&row.description))
+                .or_else(|| check_schema("body", &row.body))
+                .or_else(|| check_schema("reply", &row.reply))
+                .or_else(|| (at >= MAX_METHODS).then(|| format!("At most {MAX_METHODS} methods.")))?;
+            Some(Flaw { field: format!("method-{at}"), words })
+        })
+    }
+
+    fn example_flaws(&self) -> impl Iterator<Item = Flaw> + '_ {
+        self.examples.iter().enumerate().filter_map(move |(at, row)| {
+            // One whose method is gone is left out, and says so; it keeps nothing from being published.
+            let method = self.method(&row.method)?;
+            let words = check_json("body", &row.body, !method.body.is_empty())
+                .or_else(|| check_json("reply", &row.reply, !method.reply.is_empty()));
+            Some(Flaw { field: format!("example-{at}"), words: words? })
+        })
+    }
+
+    /// An example as the manifest has it.
+    fn example(&self, row: &ExampleRow) -> Result<Object, JsValue> {
+        let example = Object::new();
+        set(&example, "method", &row.method.as_str().into());
+        let schemas =
+            self.method(&row.method).map(|method| (method.body.is_empty(), method.reply.is_empty()));
+        let (body_is_text, reply_is_text) = schemas.unwrap_or((true, true));
+        for (key, value, is_text) in [("body", &row.body, body_is_text), ("reply", &row.reply, reply_is_text)]
+        {
+            if !value.is_empty() {
+                set(&example, key, &if is_text { value.into() } else { JSON::parse(value)? });
+            }
+        }
+        Ok(example)
+    }
+
+    /// Examples of a manifest as rows.
+    fn rows_of(&self, examples: &JsValue) -> Vec<ExampleRow> {
+        let shown = |value: JsValue, is_text: bool| match value.as_string() {
+            _ if value.is_undefined() => String::new(),
+            Some(text) if is_text => text,
+            _ => stringify(&value),
+        };
+        list(examples)
+            .map(|example| {
+                let name = text(&example, "method");
+                let schemas =
+                    self.method(&name).map(|method| (method.body.is_empty(), method.reply.is_empty()));
+                let (body_is_text, reply_is_text) = schemas.unwrap_or((true, true));
+                let body = shown(field(&example, "body"), body_is_text);
+                let reply = shown(field(&example, "reply"), reply_is_text);
+                ExampleRow { method: name, body, reply }
+            })
+            .take(MAX_EXAMPLES)
+            .collect()
     }
 }
 
-/// The words of a list as typed.
-fn split(list: &str) -> impl Iterator<Item = &str> {
-    list.split([',', ' ', '\n']).map(str::trim).filter(|word| !word.is_empty())
+/// A value of the manifest as a person would type it.
+fn typed(kind: Kind, value: &JsValue) -> String {
+    match kind {
+        Kind::Names(..) | Kind::Peers | Kind::Services(_) | Kind::Place if Array::is_array(value) => {
+            let words: Vec<String> =
+                list(value).map(|item| item.as_string().unwrap_or_else(|| stringify(&item))).collect();
+            words.join(", ")
+        }
+        Kind::Names(..) | Kind::Peers | Kind::Services(_) | Kind::Place => String::new(),
+        Kind::Number(..) => value.as_f64().map(|number| (number as u64).to_string()).unwrap_or_default(),
+        Kind::Switch => {
+            if value.is_truthy() {
+                "yes".into()
+            } else {
+                String::new()
+            }
+        }
+        _ => value.as_string().unwrap_or_default(),
+    }
 }
 
-fn check_label(label: &str, longest: usize, what: &str) -> Option<String> {
-    if label.is_empty() {
-        return Some(format!("Give it a {what}."));
+/// What stands in the manifest for a typed value; nothing for an empty one.
+fn written(kind: Kind, value: &str) -> Option<JsValue> {
+    let value = value.trim();
+    if value.is_empty() {
+        return None;
     }
-    if label.len() > longest {
-        return Some(format!("The {what} has at most {longest} characters."));
+    let words = || split(value).map(JsValue::from_str).collect::<Array>().into();
+    match kind {
+        Kind::Names(..) | Kind::Peers | Kind::Services(_) => Some(words()),
+        Kind::Number(..) => value.parse::<u64>().ok().map(|number| JsValue::from_f64(number as f64)),
+        Kind::Place => {
+            place(value).map(|(latitude, longitude)| Array::of2(&latitude.into(), &longitude.into()).into())
+        }
+        Kind::Switch => Some(JsValue::TRUE),
+        Kind::Name | Kind::Version | Kind::Text | Kind::Choice(_) => Some(value.into()),
     }
-    let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-    if !label.chars().all(fits) || label.starts_with('-') {
-        return Some(format!("A {what} is made of a–z, 0–9 and “-”, and does not begin with “-”."));
-    }
-    None
 }
 
-fn check_version(version: &str) -> Option<String> {
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || ".+-".contains(letter);
-    if version.is_empty() || version.len() > 32 || !version.chars().all(fits) {
-        return Some("A version is like 1.0.0: letters, digits, “.”, “+” and “-”, at most 32.".into());
+/// Sets a value at a path of one or two keys.
+fn put(manifest: &Object, path: &[&str], value: &JsValue) {
+    match path {
+        [outer, inner] => {
+            if field(manifest, outer).is_undefined() {
+                set(manifest, outer, &Object::new());
+            }
+            if let Ok(part) = field(manifest, outer).dyn_into::<Object>() {
+                set(&part, inner, value);
+            }
+        }
+        [key] => set(manifest, key, value),
+        _ => {}
     }
-    None
 }
 
-fn check_description(description: &str) -> Option<String> {
-    (description.chars().count() > MAX_DESCRIPTION).then(|| format!("At most {MAX_DESCRIPTION} characters."))
+fn rows(interface: &JsValue) -> Vec<MethodRow> {
+    let schema = |method: &JsValue, key: &str| match field(method, key) {
+        value if value.is_undefined() => String::new(),
+        value => stringify(&value),
+    };
+    Object::keys(interface.unchecked_ref())
+        .iter()
+        .filter_map(|name| name.as_string())
+        .take(MAX_METHODS)
+        .map(|name| {
+            let method = field(interface, &name);
+            MethodRow {
+                description: text(&method, "description"),
+                body: schema(&method, "body"),
+                reply: schema(&method, "reply"),
+                read_only: flag(&method, "readOnly"),
+                name,
+            }
+        })
+        .collect()
 }
 
-fn check_tags(tags: &str) -> Option<String> {
-    if split(tags).count() > MAX_TAGS {
-        return Some(format!("At most {MAX_TAGS} tags."));
+fn interface_of(methods: &[MethodRow]) -> Object {
+    let interface = Object::new();
+    for row in methods {
+        let method = Object::new();
+        if !row.description.is_empty() {
+            set(&method, "description", &row.description.as_str().into());
+        }
+        for (key, schema) in [("body", &row.body), ("reply", &row.reply)] {
+            if let (false, Ok(schema)) = (schema.trim().is_empty(), JSON::parse(schema)) {
+                set(&method, key, &schema);
+            }
+        }
+        if row.read_only {
+            set(&method, "readOnly", &JsValue::TRUE);
+        }
+        set(&interface, &row.name, &method);
     }
-    split(tags).find_map(|tag| {
-        check_label(tag, 32, "tag").map(|words| format!("“{}”: {words}", crate::words::trimmed(tag)))
-    })
+    interface
 }
 
 fn check_interface(interface: &str) -> Option<String> {
@@ -189,71 +377,54 @@ fn check_interface(interface: &str) -> Option<String> {
         Ok(value) => value,
         Err(error) => return Some(format!("The methods are not valid JSON: {}", text(&error, "message"))),
     };
-    if !value.is_object() || js_sys::Array::is_array(&value) {
+    if !value.is_object() || Array::is_array(&value) {
         return Some("Write the methods as {\"name\": {…}}; {} means none.".into());
     }
-    let methods = js_sys::Object::keys(value.unchecked_ref());
-    if methods.length() > MAX_METHODS {
+    let methods = Object::keys(value.unchecked_ref());
+    if methods.length() as usize > MAX_METHODS {
         return Some(format!("At most {MAX_METHODS} methods."));
     }
-    let is_object =
-        |name: &JsValue| js_sys::Reflect::get(&value, name).is_ok_and(|method| method.is_object());
-    let bad = methods.iter().find(|name| !is_object(name))?;
+    let bad =
+        methods.iter().find(|name| !field(&value, &name.as_string().unwrap_or_default()).is_object())?;
     Some(format!(
         "The method “{}” has to be an object, at least {{}}.",
-        crate::words::trimmed(&bad.as_string().unwrap_or_default())
+        trimmed(&bad.as_string().unwrap_or_default())
     ))
 }
 
-fn check_number(number: &str, least: u32, most: u32) -> Option<String> {
-    let number = number.trim();
-    let fits = number.parse::<u32>().is_ok_and(|number| (least..=most).contains(&number));
-    (!number.is_empty() && !fits).then(|| format!("A whole number from {least} to {most}."))
+fn check_schema(what: &str, schema: &str) -> Option<String> {
+    if schema.trim().is_empty() {
+        return None;
+    }
+    match JSON::parse(schema) {
+        Ok(value) if (value.is_object() && !Array::is_array(&value)) || value.as_bool().is_some() => None,
+        Ok(_) => Some(format!(
+            "The schema of the {what} is an object like {{\"type\": \"integer\"}}; empty means bytes."
+        )),
+        Err(error) => {
+            Some(format!("The schema of the {what} is not valid JSON: {}", text(&error, "message")))
+        }
+    }
 }
 
-fn check_peers(list: &str) -> Option<String> {
-    if split(list).count() > MAX_PEERS {
-        return Some(format!("At most {MAX_PEERS} peers."));
+fn check_json(what: &str, value: &str, is_json: bool) -> Option<String> {
+    if value.is_empty() || !is_json {
+        return None;
     }
-    // What every peer's id looks like: base58 of an ed25519 key. The kernel checks the key itself.
-    let is_id = |word: &str| {
-        word.len() == 52
-            && word.starts_with("12D3KooW")
-            && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    };
-    let bad = split(list).find(|word| !is_id(word))?;
-    Some(format!(
-        "“{}” is no peer id. An id begins with 12D3KooW; Settings shows yours in full.",
-        crate::words::trimmed(bad)
-    ))
+    JSON::parse(value).err().map(|error| format!("The {what} is not valid JSON: {}", text(&error, "message")))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn pretty(value: &JsValue) -> String {
+    JSON::stringify_with_replacer_and_space(value, &JsValue::NULL, &2.into())
+        .map(String::from)
+        .unwrap_or_default()
+}
 
-    #[test]
-    fn names_tags_and_versions_follow_the_manifest() {
-        assert_eq!(check_label("chat-2", 64, "name"), None);
-        for bad in ["", "-chat", "Chat", "a b", "chät", &"a".repeat(65)] {
-            assert!(check_label(bad, 64, "name").is_some(), "{bad}");
-        }
-        assert_eq!(check_version("1.0.0-rc.1+x"), None);
-        assert!(check_version("1 0").is_some());
-        assert_eq!(check_tags("game, two-player"), None);
-        assert!(check_tags("a b c d e f g h i").is_some());
-        assert!(check_tags("A").is_some());
-    }
+/// A value as JSON; empty where it has none.
+pub fn stringify(value: &JsValue) -> String {
+    JSON::stringify(value).ok().and_then(|text| text.as_string()).unwrap_or_default()
+}
 
-    #[test]
-    fn limits_and_lists_follow_the_manifest() {
-        assert_eq!([check_number("", 1, 256), check_number(" 256 ", 1, 256)], [None, None]);
-        for bad in ["0", "257", "-1", "1.5", "many"] {
-            assert!(check_number(bad, 1, 256).is_some(), "{bad}");
-        }
-        let id = "12D3KooWCr1PCxUiWduxDpwEsS5ZDAFsbh3HKxjpAL9bpVav75SJ";
-        assert_eq!([check_peers(""), check_peers(&format!("{id},\n{id}"))], [None, None]);
-        assert!(check_peers("DicWeV").is_some());
-        assert!(check_peers(&vec![id; 33].join(" ")).is_some());
-    }
+fn list(value: &JsValue) -> impl Iterator<Item = JsValue> {
+    value.dyn_ref::<Array>().cloned().unwrap_or_default().to_vec().into_iter()
 }

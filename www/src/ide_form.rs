@@ -1,9 +1,11 @@
-//! The form beside the editor: what the manifest says about the service.
+//! The form beside the editor: what the manifest says about the service, field by field.
 
 use web_sys::{HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement};
 use yew::prelude::*;
 
 use crate::draft::{Draft, Flaw};
+use crate::draft_check::{Field, Kind, BASICS, GROUPS};
+use crate::ide_methods::{Examples, Methods};
 
 #[derive(Properties, PartialEq)]
 pub struct Props {
@@ -15,68 +17,59 @@ pub struct Props {
 /// The form.
 #[component]
 pub fn IdeForm(props: &Props) -> Html {
-    let draft = &props.draft;
-    let flaw =
-        |field: &str| props.flaws.iter().find(|flaw| flaw.field == field).map(|flaw| flaw.words.clone());
-    let text = |apply: fn(&mut Draft, String)| {
+    let (draft, flaws) = (&props.draft, &props.flaws);
+    let set = |field: &'static Field| {
         let (draft, change) = (draft.clone(), props.change.clone());
         Callback::from(move |value: String| {
             let mut next = draft.clone();
-            apply(&mut next, value);
+            next.set_value(field.id, value);
             change.emit(next);
         })
     };
-    let choose_state = {
-        let set = text(|draft, value| draft.state = value);
-        Callback::from(move |event: Event| {
-            set.emit(event.target_unchecked_into::<HtmlSelectElement>().value())
-        })
-    };
+    let show = |field: &'static Field| html! { <Input key={field.id} {field} value={draft.value(field.id).to_owned()} set={set(field)} flaw={flaw(flaws, field.id)} /> };
     let methods = {
-        let set = text(|draft, value| draft.interface = value);
+        let (draft, change) = (draft.clone(), props.change.clone());
         Callback::from(move |event: InputEvent| {
-            set.emit(event.target_unchecked_into::<HtmlTextAreaElement>().value())
+            let mut next = draft.clone();
+            next.set_interface(event.target_unchecked_into::<HtmlTextAreaElement>().value());
+            change.emit(next);
         })
     };
-    let state = |value: &'static str, label: &'static str| html! { <option {value} selected={draft.state == value}>{ label }</option> };
+    let begins = |prefix: &str| flaws.iter().any(|flaw| flaw.field.starts_with(prefix));
+    let wrong = flaw(flaws, "interface");
     html! {
         <div class="card stack ide-form">
-            <div class="pair">
-                <TextField id="name" label="Name" value={draft.name.clone()} set={text(|draft, value| draft.name = value)} flaw={flaw("name")} />
-                <TextField id="version" label="Version" value={draft.version.clone()} set={text(|draft, value| draft.version = value)} flaw={flaw("version")} />
-            </div>
-            <label class="field">
-                <span class="field-label">{ "State" }</span>
-                <select onchange={choose_state} data-testid="ide-state">
-                    { state("none", "none: any tab answers any call") }
-                    { state("single", "one copy, moved as a whole") }
-                    { state("replicated-3", "three copies: survives the loss of one tab") }
-                    { state("replicated-5", "five copies: survives the loss of two") }
-                </select>
-            </label>
-            <TextField id="description" label="Description" value={draft.description.clone()} set={text(|draft, value| draft.description = value)} flaw={flaw("description")} />
-            <TextField id="tags" label="Tags" value={draft.tags.clone()} set={text(|draft, value| draft.tags = value)} flaw={flaw("tags")} />
-            <Fold title="Limits and people" flawed={["memory", "storage", "access", "hosts"].iter().any(|field| flaw(field).is_some())}>
-                <div class="stack tight">
-                    <div class="pair even">
-                        <TextField id="memory" label="Memory, MiB" hint="16" value={draft.memory.clone()} set={text(|draft, value| draft.memory = value)} flaw={flaw("memory")} />
-                        <TextField id="storage" label="Storage, MiB" hint="0" value={draft.storage.clone()} set={text(|draft, value| draft.storage = value)} flaw={flaw("storage")} />
-                    </div>
-                    <TextField id="access" label="Who may use it" hint="anyone, or peer ids" value={draft.access.clone()} set={text(|draft, value| draft.access = value)} flaw={flaw("access")} />
-                    <TextField id="hosts" label="Who may host it" hint="anyone, or peer ids" value={draft.hosts.clone()} set={text(|draft, value| draft.hosts = value)} flaw={flaw("hosts")} />
-                    <p class="hint">{ "Storage is what " }<code>{ "cx.put" }</code>{ " may keep. You are always among those who may." }</p>
-                </div>
+            <div class="pair">{ for BASICS[..2].iter().map(show) }</div>
+            { for BASICS[2..].iter().map(show) }
+            <Fold title="Methods" flawed={begins("method-")}>
+                <Methods draft={draft.clone()} flaws={flaws.clone()} change={props.change.clone()} />
             </Fold>
-            <Fold title="Methods" flawed={flaw("interface").is_some()}>
+            <Fold title="Methods as JSON" flawed={wrong.is_some()}>
                 <label class="field">
                     <textarea rows="6" class="mono small" spellcheck="false" data-testid="ide-interface" aria-label="Methods as JSON"
-                        aria-invalid={flaw("interface").is_some().to_string()} value={draft.interface.clone()} oninput={methods} />
+                        aria-invalid={wrong.is_some().to_string()} value={draft.interface().to_owned()} oninput={methods} />
                     <span class="hint">{ "Each method with the JSON Schema of its body and reply; without a schema it takes and gives bytes. " }<code>{ "readOnly" }</code>{ " methods change nothing." }</span>
-                    if let Some(words) = flaw("interface") { <span class="problem" role="alert">{ words }</span> }
+                    if let Some(words) = wrong { <span class="problem" role="alert">{ words }</span> }
                 </label>
             </Fold>
+            <Fold title="Examples" flawed={begins("example-")}>
+                <Examples draft={draft.clone()} flaws={flaws.clone()} change={props.change.clone()} />
+            </Fold>
+            { for GROUPS.iter().map(|group| html! {
+                <Fold key={group.title} title={group.title} flawed={group.fields.iter().any(|field| flaw(flaws, field.id).is_some())}>
+                    <div class="stack tight">
+                        { for group.fields.iter().map(show) }
+                        <p class="hint">{ group.note }</p>
+                    </div>
+                </Fold>
+            }) }
         </div>
     }
+}
+
+/// What is wrong with a field, in words.
+pub fn flaw(flaws: &[Flaw], field: &str) -> Option<String> {
+    flaws.iter().find(|flaw| flaw.field == field).map(|flaw| flaw.words.clone())
 }
 
 #[derive(Properties, PartialEq)]
@@ -105,31 +98,68 @@ fn Fold(props: &FoldProps) -> Html {
     }
 }
 
-#[derive(Properties, PartialEq)]
-struct TextProps {
-    id: &'static str,
-    label: &'static str,
-    /// What an empty field means.
-    #[prop_or_default]
-    hint: &'static str,
+#[derive(Properties)]
+struct InputProps {
+    field: &'static Field,
     value: String,
     set: Callback<String>,
     flaw: Option<String>,
 }
 
+impl PartialEq for InputProps {
+    fn eq(&self, other: &Self) -> bool {
+        self.field.id == other.field.id
+            && self.value == other.value
+            && self.flaw == other.flaw
+            && self.set == other.set
+    }
+}
+
+/// One field.
 #[component]
-fn TextField(props: &TextProps) -> Html {
-    let set = props.set.clone();
-    let oninput = Callback::from(move |event: InputEvent| {
-        set.emit(event.target_unchecked_into::<HtmlInputElement>().value())
-    });
-    let flaw_id = format!("ide-{}-flaw", props.id);
-    html! {
-        <label class="field">
-            <span class="field-label">{ props.label }</span>
-            <input type="text" autocomplete="off" spellcheck="false" data-testid={format!("ide-{}", props.id)} placeholder={props.hint} value={props.value.clone()} {oninput}
-                aria-invalid={props.flaw.is_some().to_string()} aria-describedby={flaw_id.clone()} />
-            <span class="problem" id={flaw_id} aria-live="polite">{ props.flaw.clone().unwrap_or_default() }</span>
-        </label>
+fn Input(props: &InputProps) -> Html {
+    let field = props.field;
+    let testid = format!("ide-{}", field.id);
+    let flaw_id = format!("ide-{}-flaw", field.id);
+    let invalid = props.flaw.is_some().to_string();
+    let wrong = html! { <span class="problem" id={flaw_id.clone()} aria-live="polite">{ props.flaw.clone().unwrap_or_default() }</span> };
+    match field.kind {
+        Kind::Switch => {
+            let set = props.set.clone();
+            let onchange = Callback::from(move |event: Event| {
+                let on = event.target_unchecked_into::<HtmlInputElement>().checked();
+                set.emit(if on { "yes".into() } else { String::new() });
+            });
+            html! { <label class="check"><input type="checkbox" data-testid={testid} checked={props.value == "yes"} {onchange} />{ field.label }</label> }
+        }
+        Kind::Choice(choices) => {
+            let set = props.set.clone();
+            let onchange = Callback::from(move |event: Event| {
+                set.emit(event.target_unchecked_into::<HtmlSelectElement>().value())
+            });
+            html! {
+                <label class="field">
+                    <span class="field-label">{ field.label }</span>
+                    <select {onchange} data-testid={testid} aria-describedby={flaw_id.clone()}>
+                        { for choices.iter().map(|(value, label)| html! { <option value={*value} selected={props.value == *value}>{ *label }</option> }) }
+                    </select>
+                    { wrong }
+                </label>
+            }
+        }
+        _ => {
+            let set = props.set.clone();
+            let oninput = Callback::from(move |event: InputEvent| {
+                set.emit(event.target_unchecked_into::<HtmlInputElement>().value())
+            });
+            html! {
+                <label class="field">
+                    <span class="field-label">{ field.label }</span>
+                    <input type="text" autocomplete="off" spellcheck="false" data-testid={testid} placeholder={field.hint} value={props.value.clone()} {oninput}
+                        aria-invalid={invalid} aria-describedby={flaw_id} />
+                    { wrong }
+                </label>
+            }
+        }
     }
 }

@@ -7,11 +7,13 @@ use yew::prelude::*;
 use crate::hooks::go;
 use crate::model::{field, text};
 use crate::state::View;
-use crate::words::{bytes, millis, trimmed};
+use crate::words::{bytes, millis, moment, trimmed};
 
 /// A finding of the compiler.
 #[derive(Clone, PartialEq)]
 pub struct Diagnostic {
+    /// Empty when it belongs to no file.
+    file: String,
     /// 1-based; 0 when it belongs to no line.
     line: u32,
     severity: String,
@@ -26,16 +28,19 @@ pub enum Step {
     Starting {
         trial: bool,
     },
+    /// Its source is kept as a version.
+    Keeping,
 }
 
 impl Step {
     fn words(self) -> &'static str {
         match self {
-            Step::Compiling => "Step 1 of 2: compiling…",
+            Step::Compiling => "Step 1: compiling…",
             Step::Starting { trial: false } => {
-                "Step 2 of 2: inspecting it, starting it in this tab and announcing it…"
+                "Step 2 of 3: inspecting it, starting it in this tab and announcing it…"
             }
             Step::Starting { trial: true } => "Step 2 of 2: inspecting it and starting it in this tab…",
+            Step::Keeping => "Step 3 of 3: keeping this version…",
         }
     }
 }
@@ -54,12 +59,20 @@ pub enum Output {
     },
     Published {
         service: String,
+        version: String,
         size: u32,
         compile_ms: f64,
         publish_ms: f64,
         /// It replaced a version that ran.
         replaced: bool,
     },
+    /// It runs already as it is written.
+    Unchanged {
+        service: String,
+        version: String,
+        at: f64,
+    },
+    Cancelled,
     Tried {
         size: u32,
         compile_ms: f64,
@@ -81,6 +94,7 @@ pub fn diagnostics(result: &JsValue) -> Vec<Diagnostic> {
     let list = field(result, "diagnostics").dyn_into::<Array>().unwrap_or_default();
     list.iter()
         .map(|each| Diagnostic {
+            file: trimmed(&text(&each, "file")),
             line: field(&each, "line").as_f64().unwrap_or(0.0) as u32,
             severity: text(&each, "severity"),
             message: trimmed(&text(&each, "message")),
@@ -88,14 +102,20 @@ pub fn diagnostics(result: &JsValue) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// The output; `jump` is called with the line of a finding that is clicked.
-pub fn show(output: &Output, jump: &Callback<u32>) -> Html {
+/// The output; `jump` is called with the file and line of a finding that is clicked, `cancel` stops the compiler.
+pub fn show(output: &Output, jump: &Callback<(String, u32)>, cancel: &Callback<MouseEvent>) -> Html {
     match output {
         Output::Idle => {
             html! { <p class="hint">{ "The compiler loads in the background. What it finds appears here." }</p> }
         }
         Output::Busy(step) => {
-            html! { <><p class="hint">{ step.words() }</p><progress aria-label={step.words()} /></> }
+            html! {
+                <>
+                    <p class="hint">{ step.words() }</p>
+                    <progress aria-label={step.words()} />
+                    if *step == Step::Compiling { <button class="button" data-testid="ide-cancel" onclick={cancel.clone()}>{ "Cancel" }</button> }
+                </>
+            }
         }
         Output::Checked { diagnostics } if diagnostics.is_empty() => {
             html! { <p class="good">{ "No problems found." }</p> }
@@ -104,12 +124,25 @@ pub fn show(output: &Output, jump: &Callback<u32>) -> Html {
         Output::Failed { why, diagnostics } => {
             html! { <><p class="problem">{ why }</p>{ list(diagnostics, jump) }</> }
         }
-        Output::Published { service, size, compile_ms, publish_ms, replaced } => {
+        Output::Cancelled => {
+            html! { <p class="problem">{ "Compiling was cancelled. Nothing was published, and your text is kept." }</p> }
+        }
+        Output::Unchanged { service, version, at } => {
+            let id = service.clone();
+            html! {
+                <div class="published">
+                    <p class="good">{ "Published " }<strong class="wrap"><bdi>{ service }</bdi></strong>{ " already" }</p>
+                    <p class="hint">{ format!("Nothing changed since version {version} of {}, and it runs. So nothing was done.", moment(*at)) }</p>
+                    <button class="button" data-testid="ide-open" onclick={move |_| go(View::Services, Some(&id))}>{ "Open it" }</button>
+                </div>
+            }
+        }
+        Output::Published { service, version, size, compile_ms, publish_ms, replaced } => {
             let id = service.clone();
             html! {
                 <div class="published">
                     <p class="good">{ "Published " }<strong class="wrap"><bdi>{ service }</bdi></strong></p>
-                    <p class="hint">{ format!("{} of wasm, compiled in {}, published in {}. {}",
+                    <p class="hint">{ format!("Version {version}: {} of wasm, compiled in {}, published in {}. {}",
                         bytes(u64::from(*size)), millis(*compile_ms), millis(*publish_ms),
                         if *replaced { REPLACED } else { "This tab serves it until another one takes it over." }) }</p>
                     <button class="button" data-testid="ide-open" onclick={move |_| go(View::Services, Some(&id))}>{ "Open it" }</button>
@@ -125,14 +158,15 @@ pub fn show(output: &Output, jump: &Callback<u32>) -> Html {
     }
 }
 
-fn list(diagnostics: &[Diagnostic], jump: &Callback<u32>) -> Html {
+fn list(diagnostics: &[Diagnostic], jump: &Callback<(String, u32)>) -> Html {
     html! {
         <ul class="plain diagnostics">
             { for diagnostics.iter().map(|each| {
-                let (line, jump) = (each.line, jump.clone());
+                let (file, line, jump) = (each.file.clone(), each.line, jump.clone());
+                let place = if file.is_empty() { format!("line {line}") } else { format!("{file} line {line}") };
                 html! {
                     <li class={each.severity.clone()}>
-                        if line > 0 { <button class="quiet mono" onclick={move |_| jump.emit(line)}>{ format!("line {line}") }</button> }
+                        if line > 0 { <button class="quiet mono" data-testid="ide-jump" onclick={move |_| jump.emit((file.clone(), line))}><bdi>{ place }</bdi></button> }
                         <span>{ &each.message }</span>
                     </li>
                 }

@@ -10,8 +10,9 @@
 //! | `service_page`, `session`, `default_ui`, `schema`, `schema_form`, `reply` | one open service; forms from its interface |
 //! | `voice`, `lobby`, `conference`, `calling` | joining a conference; the one that was joined; finding and ringing people |
 //! | `volunteer`, `offer`, `limits`, `power`, `hosted` | what this tab takes on and what that means for the device; what runs in it |
-//! | `ide`, `draft`, `ide_form`, `ide_output` | write, compile and publish a service |
-//! | `trial` | run the draft in this tab alone |
+//! | `ide`, `ide_projects`, `ide_files`, `ide_bench`, `ide_output`, `ide_versions` | projects of this browser; the bench of one: files, editor, findings, versions |
+//! | `draft`, `draft_check`, `ide_form`, `ide_methods` | what the manifest says, as a form with checks |
+//! | `publish`, `trial`, `example_runs` | compile and publish; run it in this tab alone; run its examples |
 //! | `network`, `map`, `map_layout`, `groups`, `flights`, `plots`, `history`, `timeline` | peers and paths, who serves what, handovers, measurements, events |
 //! | `settings` | what this browser keeps for its person |
 //! | `api`, `model`, `words`, `parts` | bindings; data read from them; sentences; shared components |
@@ -24,6 +25,8 @@ mod catalogue;
 mod conference;
 mod default_ui;
 mod draft;
+mod draft_check;
+mod example_runs;
 mod examples;
 mod flights;
 mod groups;
@@ -31,8 +34,13 @@ mod history;
 mod hooks;
 mod hosted;
 mod ide;
+mod ide_bench;
+mod ide_files;
 mod ide_form;
+mod ide_methods;
 mod ide_output;
+mod ide_projects;
+mod ide_versions;
 mod limits;
 mod lobby;
 mod map;
@@ -44,6 +52,7 @@ mod parts;
 mod pins;
 mod plots;
 mod power;
+mod publish;
 mod reply;
 mod schema;
 mod schema_form;

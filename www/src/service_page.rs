@@ -1,17 +1,20 @@
 //! The page of one open service: where it runs now, and its own UI or one made from its interface.
 
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
-use crate::api::{release_early, show_service_ui, Peer, ServiceUi, Session};
+use crate::api::{load_ide, release_early, show_service_ui, Peer, ServiceUi, Session};
 use crate::card::{state_word, CopyLink};
 use crate::default_ui::DefaultUi;
-use crate::hooks::go;
-use crate::model::{PeerInfo, ServiceInfo, SessionInfo};
+use crate::draft::Draft;
+use crate::hooks::{go, Dispatch};
+use crate::model::{text, PeerInfo, ServiceInfo, SessionInfo};
 use crate::parts::{PeerChip, Problem};
 use crate::pins::Candidates;
 use crate::session::{use_session, Package, Phase};
-use crate::state::View;
-use crate::words::{plural, service_name, short};
+use crate::state::{Action, View};
+use crate::words::{explain, plural, service_name, short};
 
 #[derive(Properties, PartialEq)]
 pub struct Props {
@@ -21,6 +24,7 @@ pub struct Props {
     pub peers: Vec<PeerInfo>,
     /// What the catalogue knows.
     pub known: Vec<ServiceInfo>,
+    pub dispatch: Dispatch,
 }
 
 /// The page.
@@ -59,7 +63,10 @@ pub fn ServicePage(props: &Props) -> Html {
                     <h1><bdi>{ service_name(&props.service) }</bdi></h1>
                     <p class="lead"><bdi>{ if package.description.is_empty() { "\u{a0}" } else { package.description.as_str() } }</bdi></p>
                 </div>
-                <CopyLink service={full} view={View::Services} name={service_name(&props.service).to_owned()} />
+                <div class="head-actions">
+                    <Fork service={props.service.clone()} package={package.clone()} dispatch={props.dispatch.clone()} />
+                    <CopyLink service={full} view={View::Services} name={service_name(&props.service).to_owned()} />
+                </div>
             </div>
             if life.info.is_some() || !matches!(life.phase, Phase::Failed(_) | Phase::Ambiguous(_)) {
                 <Standing info={life.info.clone()} moves={life.moves} open={matches!(life.phase, Phase::Open(_))}
@@ -98,21 +105,62 @@ pub fn ServicePage(props: &Props) -> Html {
     }
 }
 
-fn pick(plain: &UseStateHandle<bool>, value: bool) -> Callback<MouseEvent> {
+/// Sets a switch.
+pub fn pick(plain: &UseStateHandle<bool>, value: bool) -> Callback<MouseEvent> {
     let plain = plain.clone();
     Callback::from(move |_| plain.set(value))
 }
 
 #[derive(Properties, PartialEq)]
-struct SegmentProps {
-    label: &'static str,
-    on: bool,
-    pick: Callback<MouseEvent>,
+pub struct SegmentProps {
+    pub label: &'static str,
+    pub on: bool,
+    pub pick: Callback<MouseEvent>,
 }
 
+/// One of several buttons of which one is pressed.
 #[component]
-fn Segment(props: &SegmentProps) -> Html {
+pub fn Segment(props: &SegmentProps) -> Html {
     html! { <button class="segment" aria-pressed={props.on.to_string()} onclick={props.pick.clone()}>{ props.label }</button> }
+}
+
+#[derive(Properties, PartialEq)]
+struct ForkProps {
+    service: String,
+    package: Package,
+    dispatch: Dispatch,
+}
+
+/// Where the package brings its source: a project of it in this browser. Text and sizes are checked on the way.
+#[component]
+fn Fork(props: &ForkProps) -> Html {
+    let assets = &props.package.ui;
+    let has_source = assets.is_object()
+        && js_sys::Object::keys(assets.unchecked_ref())
+            .iter()
+            .any(|path| path.as_string().is_some_and(|path| path.starts_with("source/")));
+    if !has_source {
+        return Html::default();
+    }
+    let (service, package, dispatch) = (props.service.clone(), props.package.clone(), props.dispatch.clone());
+    let onclick = Callback::from(move |_: MouseEvent| {
+        let (service, package, dispatch) = (service.clone(), package.clone(), dispatch.clone());
+        spawn_local(async move {
+            let forked = async {
+                let ide = load_ide().await?;
+                let form = Draft::of_manifest(&package.manifest).to_form();
+                let engine = text(&package.manifest, "engine");
+                let project =
+                    ide.store().await?.put(&ide.fork_of(&service, &form, &engine, &package.ui)?)?;
+                Ok::<_, JsValue>(project.id())
+            };
+            match forked.await {
+                Ok(id) => go(View::Ide, Some(&id)),
+                Err(error) => dispatch.dispatch(Action::warn(explain(&error))),
+            }
+        });
+    });
+    html! { <button class="button" data-testid="fork" title="Makes a project of its source in your IDE" {onclick}>{ "Fork this service" }</button> }
 }
 
 #[derive(Properties, PartialEq)]
@@ -167,16 +215,17 @@ fn times(moves: u32) -> String {
 }
 
 #[derive(Properties, PartialEq)]
-struct FrameProps {
-    session: Session,
-    package: Package,
-    info: Option<SessionInfo>,
-    me: String,
+pub struct FrameProps {
+    pub session: Session,
+    pub package: Package,
+    #[prop_or_default]
+    pub info: Option<SessionInfo>,
+    pub me: String,
 }
 
 /// The service's own UI, in a frame that reaches nothing but its session.
 #[component]
-fn Frame(props: &FrameProps) -> Html {
+pub fn Frame(props: &FrameProps) -> Html {
     let host = use_node_ref();
     let ui = use_mut_ref(|| None::<ServiceUi>);
     {

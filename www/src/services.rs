@@ -26,7 +26,7 @@ pub fn ServicesView(props: &Props) -> Html {
             <div hidden={state.browsing}>
                 if let (Some(service), Some(peer)) = (&state.service, &state.peer) {
                     <ServicePage key={service.clone()} service={service.clone()} peer={peer.clone()} peers={state.status.peers.clone()}
-                        known={state.catalogue.services.clone()} />
+                        known={state.catalogue.services.clone()} dispatch={state.dispatcher()} />
                 } else {
                     <p class="hint" role="status">{ "Joining; the service opens as soon as this tab has joined." }</p>
                 }

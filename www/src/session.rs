@@ -54,6 +54,7 @@ pub struct Package {
     pub entry: Option<String>,
     /// Assets by path.
     pub ui: JsValue,
+    pub manifest: JsValue,
     /// Why there is none, in words.
     pub problem: Option<String>,
 }
@@ -276,6 +277,7 @@ async fn fetch_package(
                 methods: Method::read_all(&manifest),
                 entry: Some(entry).filter(|entry| !entry.is_empty()),
                 ui: field(&found, "ui"),
+                manifest,
                 problem: None,
             }
         }

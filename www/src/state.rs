@@ -97,6 +97,8 @@ pub struct State {
     pub browsing: bool,
     /// The conference that the address names, `SERVICE/CONFERENCE`.
     pub conference: Option<String>,
+    /// The project that the address names.
+    pub project: Option<String>,
     /// The conference of an accepted ring, to be joined at once.
     pub accepted: Option<String>,
     pub rings: Vec<Ring>,
@@ -128,6 +130,7 @@ impl Default for State {
             service: None,
             browsing: true,
             conference: None,
+            project: None,
             accepted: None,
             rings: Vec::new(),
             talking: false,
@@ -229,6 +232,8 @@ impl State {
                     self.service = service.or(self.service.take());
                 } else if view == View::Voice {
                     self.conference = service.or(self.conference.take());
+                } else if view == View::Ide {
+                    self.project = service.or(self.project.take());
                 }
             }
             Action::CloseService => self.service = None,

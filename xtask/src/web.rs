@@ -24,10 +24,11 @@ use crate::shell::{cargo, command, root, run};
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Wasm crates of the tab: package, its wasm's name in cargo's output, name in the web tree.
-const CRATES: [(&str, &str, &str); 3] = [
+const CRATES: [(&str, &str, &str); 4] = [
     ("web-peer", "web_peer", "peer/web_peer"),
     ("inspector", "inspector", "peer/inspector"),
     ("www", "www", "app/app"),
+    ("wat-compiler", "wat_compiler", "app/wat"),
 ];
 
 /// What only tests need, beside the web tree: a small peer for the transport, and the sandbox alone.

@@ -3,7 +3,7 @@
 import "./data-urls.js";
 import asc from "assemblyscript/asc";
 import sdk from "tabfarm:sdk";
-import { ENTRY, SOURCE, entryText } from "./layout.js";
+import { ENTRY, entryText } from "./layout.js";
 
 /** The most diagnostics that are handed back: nobody reads more, and a broken file can make thousands. */
 const MAX_DIAGNOSTICS = 50;
@@ -11,28 +11,30 @@ const MAX_DIAGNOSTICS = 50;
 /** The compiler asks for packages here and in every folder above. */
 const PACKAGES = "node_modules/";
 
-onmessage = async ({ data: { id, source, optimize } }) => {
-  postMessage({ id, result: await compile(source, optimize) });
+onmessage = async ({ data: { id, sources, optimize } }) => {
+  postMessage({ id, result: await compile(sources, optimize) });
 };
 postMessage({ ready: true });
 
-async function compile(source, optimize) {
+/** `sources` is a `Map` from path to text. */
+async function compile(sources, optimize) {
   const started = performance.now();
   const diagnostics = [];
   let module = null;
-  const files = { ...sdk, [SOURCE]: source, [ENTRY]: entryText };
-  const lines = lineStarts(source);
+  // The SDK last: no file of a project takes its place.
+  const files = new Map([...sources, ...Object.entries(sdk), [ENTRY, entryText]]);
+  const lines = new Map();
   const options = [ENTRY, "--outFile", "module.wasm", "--runtime", "incremental", "--exportStart", "_initialize", "--noColors", "--use", "abort=~lib/tabfarm/index/abort"];
   options.push(...(optimize ? ["--optimizeLevel", "2", "--shrinkLevel", "1"] : ["--optimizeLevel", "0"]));
   try {
     const { error, stderr } = await asc.main(options, {
-      readFile: (name) => files[name.slice(Math.max(0, name.indexOf(PACKAGES)))] ?? null,
+      readFile: (name) => files.get(name.slice(Math.max(0, name.indexOf(PACKAGES)))) ?? null,
       writeFile: (name, contents) => {
         if (name === "module.wasm") module = contents;
       },
       listFiles: () => [],
       reportDiagnostic: (each) => {
-        if (diagnostics.length < MAX_DIAGNOSTICS) diagnostics.push(toDiagnostic(each, lines));
+        if (diagnostics.length < MAX_DIAGNOSTICS) diagnostics.push(toDiagnostic(each, sources, lines));
       },
     });
     if (error) {
@@ -50,12 +52,14 @@ async function compile(source, optimize) {
   return { module, diagnostics, ms: performance.now() - started };
 }
 
-function toDiagnostic({ message, code, category, range }, lines) {
+function toDiagnostic({ message, code, category, range }, sources, lines) {
   const severity = category === 3 ? "error" : category === 2 ? "warning" : "info";
-  const path = range?.source?.normalizedPath;
-  if (!range || path !== SOURCE) return plain(path ? `${message} (in ${path})` : message, severity);
-  const line = lineOf(lines, range.start);
-  return { line: line + 1, column: range.start - lines[line] + 1, length: range.end - range.start, severity, message: `${message} (AS${code})` };
+  const file = range?.source?.normalizedPath;
+  if (!range || !sources.has(file)) return plain(file && file !== ENTRY ? `${message} (in ${file})` : message, severity);
+  if (!lines.has(file)) lines.set(file, lineStarts(sources.get(file)));
+  const starts = lines.get(file);
+  const line = lineOf(starts, range.start);
+  return { file, line: line + 1, column: range.start - starts[line] + 1, length: range.end - range.start, severity, message: `${message} (AS${code})` };
 }
 
 /** What a service may not import, named in the author's words: hosts refuse anything but the ABI. */

@@ -1,8 +1,6 @@
-// Where the compiler finds what it compiles.
+// Where the AssemblyScript compiler finds what it compiles.
 
-/** The person's source. */
-export const SOURCE = "service.ts";
-/** What is compiled: only its exports become the module's. */
-export const ENTRY = "entry.ts";
+/** What is compiled: only its exports become the module's. No file of a project can have this name. */
+export const ENTRY = "$entry.ts";
 
 export const entryText = `import "./service";\nexport { handle } from "tabfarm";\n`;
