@@ -137,8 +137,8 @@ impl Node {
             let fits = result.clone().and_then(|()| self.check_fit(package, true));
             match fits {
                 Ok(()) => {
-                    let hosts = self.known_hosts(service);
-                    self.packages.prepare(&mut self.cx, &mut self.net, package, &hosts);
+                    let providers = self.package_providers(service);
+                    self.packages.prepare(&mut self.cx, &mut self.net, package, &providers);
                 }
                 Err(reason) => self.on_upgrade_failed(package, &reason),
             }
@@ -146,8 +146,8 @@ impl Node {
         if let Some((request, service)) = self.pulls.get(&package).copied() {
             match result.clone().and_then(|()| self.check_fit(package, true)) {
                 Ok(()) => {
-                    let hosts = self.known_hosts(service);
-                    self.packages.prepare(&mut self.cx, &mut self.net, package, &hosts);
+                    let providers = self.package_providers(service);
+                    self.packages.prepare(&mut self.cx, &mut self.net, package, &providers);
                 }
                 Err(reason) => {
                     self.pulls.remove(&package);
