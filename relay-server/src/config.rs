@@ -365,6 +365,20 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_that_come_with_the_project_are_read() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/relay.toml");
+        let config = options(&["--config", file.to_str().unwrap()]).resolve().unwrap();
+        assert_eq!((config.http.port(), config.log.json), (8080, true));
+        // What is switched off in it can be switched on.
+        let text = std::fs::read_to_string(file).unwrap();
+        let settings =
+            text.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| line.contains(" = "));
+        let on: Vec<&str> = settings.filter(|line| !line.starts_with("join")).collect();
+        assert_eq!(on.len(), 4);
+        toml::from_str::<Options>(&on.join("\n")).unwrap();
+    }
+
+    #[test]
     fn a_certificate_is_whole_and_makes_websockets_secure() {
         let tls = |arguments: &[&str]| options(arguments).resolve().map(|config| (config.tls, config.listen));
         let secure: Vec<Multiaddr> = vec!["/ip4/127.0.0.1/tcp/0/tls/ws".parse().unwrap()];

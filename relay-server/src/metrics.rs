@@ -94,6 +94,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_dashboard_asks_for_what_is_told() {
+        let metrics = Metrics::new();
+        metrics.called(Duration::from_millis(3), None);
+        metrics.refused("rate");
+        let text = metrics.text(&Facts::default(), Counts::default()).unwrap();
+        let told: Vec<&str> = text.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
+        let dashboard: serde_json::Value =
+            serde_json::from_str(include_str!("../../deploy/dashboard.json")).unwrap();
+        let mut asked = 0;
+        for target in dashboard["panels"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|panel| panel["targets"].as_array().unwrap())
+        {
+            let expression = target["expr"].as_str().unwrap();
+            let names = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            for name in names.filter(|name| name.starts_with("tabfarm_")) {
+                assert!(told.contains(&name), "{name} in {expression}");
+                asked += 1;
+            }
+        }
+        assert!(asked >= 12);
+    }
+
+    #[test]
     fn the_text_names_what_is_counted() {
         let metrics = Metrics::new();
         metrics.called(Duration::from_millis(3), None);
