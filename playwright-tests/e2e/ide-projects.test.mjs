@@ -268,6 +268,6 @@ test("the shared list has a page of its own, in the trial too", () =>
     await frame.locator("#text").press("Enter");
     await frame.locator("#items li", { hasText: "buy <b>milk</b>" }).waitFor({ timeout: SOON_MS });
     await page.getByTestId("trial").getByRole("button", { name: "Methods" }).click();
-    assert.equal((await callMethod(page, "items")).reply, '[{"id":1,"text":"buy <b>milk</b>"}]');
+    assert.match((await callMethod(page, "items")).reply, /id.*1.*text.*buy <b>milk<\/b>/);
     assert.deepEqual(page.problems, []);
   }));
