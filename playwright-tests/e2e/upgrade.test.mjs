@@ -83,7 +83,7 @@ test("a volunteer takes what its person lets it take: publishers, tags, bandwidt
     const relay = await world.relay();
     const host = await volunteer(world, await world.browser(), relay, "host");
     const other = await joinPage(await world.page(await world.browser(), "other"), relay);
-    const service = await publish(host, "counter", { tags: ["maths"], requires: { upKbps: 100 } });
+    const service = await publish(host, "counter", { tags: ["maths"], requires: { upKbps: 100, energy: "mains" } });
     const offered = async (policy) => {
       await other.evaluate((policy) => peer.volunteer(policy), policy);
       await soon(host, (id) => peer.status().peers.some((each) => each.id === id && each.volunteer), other.id);
@@ -93,6 +93,7 @@ test("a volunteer takes what its person lets it take: publishers, tags, bandwidt
       assert.match(await offered(policy), /takes other services only/, JSON.stringify(policy));
     }
     assert.match(await offered({ upKbps: 99 }), /it needs 100 kbit\/s up, 99 are known/);
+    assert.match(await offered({ upKbps: 100, mains: false }), /it needs mains power/);
     assert.equal(await offered({ publishers: [host.id], tags: ["games", "maths"], services: ["counter"], upKbps: 100 }), "moved");
     const refused = await other.evaluate(() => new Promise((resolve) => {
       peer.addEventListener("error", (event) => resolve(event.detail.message), { once: true });
