@@ -11,6 +11,8 @@ import { fileURLToPath } from "node:url";
 import { move, volunteer } from "../lib/moves.mjs";
 import { publish, soon } from "../lib/peer.mjs";
 import { inWorld } from "../lib/world.mjs";
+import { listen } from "../sandbox/lib/canary.mjs";
+import { PAGE, script } from "../sandbox/lib/probes.mjs";
 
 const post = (relay, path, body, headers = {}) => fetch(`${relay.url}${path}`, { method: "POST", body, headers });
 
@@ -253,6 +255,54 @@ test("a service's own page, by plain HTTP: on an origin of its own, with its ses
     assert.equal((await fetch(`${relay.url}/s/counter/ui/`)).status, 404, "it has no page");
     const forged = await raw(relay, `GET /api/node HTTP/1.1\r\nHost: chat.localhost\r\nConnection: close\r\n\r\n`);
     assert.match(forged, /^HTTP\/1\.1 404/);
+  }));
+
+test("what a service's page leaves lying about is no way out, and nothing of it runs in the app's origin", () =>
+  inWorld(async (world) => {
+    const canary = await listen();
+    world.atEnd(() => canary.close());
+    const { relay, host } = await counting(world);
+    const look = "document.documentElement.dataset.found = `${typeof RTCPeerConnection} ${typeof tabfarm}`;";
+    // These would leave the page, as any top page may; what a page without an origin has not got is not probed.
+    const moving = /navigating|replacing|by a link|^form$|document|storage|Storage|IndexedDB|caches|locks|private|cookie|parent/;
+    const probes = Object.fromEntries(Object.entries(PAGE).filter(([name]) => !moving.test(name)));
+    const ui = {
+      "index.html": "<!doctype html><script src=probe.js></script>",
+      "probe.js": `const setTimeout_ = setTimeout;\n${script(probes, canary.address)}\nprobing.then((found) => { window.found = found; });`,
+      "hidden.html": `<!-- <head> --><script>${look}</script>`,
+      "framed.html": `<p><iframe srcdoc="<script>1</script>"></iframe>`,
+      "picture.svg": `<svg xmlns="http://www.w3.org/2000/svg"><script>${look}</script></svg>`,
+      "gadget.js": "window.gadget = true;",
+    };
+    await host.evaluate(async (ui) => {
+      const { manifest, module } = await fetchPackage("echo");
+      await peer.publish({ manifest: { ...manifest, name: "prober", ui: "index.html" }, module, ui });
+    }, ui);
+    const found = {};
+    const browser = await world.browser();
+    for (const [name, base] of [["own", `http://prober.localhost:${new URL(relay.url).port}/`], ["boxed", `${relay.url}/s/prober/ui/`]]) {
+      const page = await world.page(browser, name);
+      await page.goto(base);
+      await soon(page, () => window.found);
+      found[name] = Object.entries(await page.evaluate(() => window.found)).filter(([, result]) => !result.startsWith("contained")).map(([name]) => name);
+      assert.equal(page.context().pages().length, 1, "no popup");
+      await page.goto(`${base}hidden.html`);
+      assert.equal(await page.evaluate(() => document.documentElement.dataset.found), "undefined object");
+      assert.equal((await page.goto(`${base}framed.html`)).status(), 403);
+      await page.goto(`${base}picture.svg`);
+      assert.equal(await page.evaluate(() => document.documentElement.dataset.found ?? null), null);
+    }
+    // docs/not-done.md: on an origin of its own a page reads an empty frame of its own.
+    assert.deepEqual(found, { own: ["RTCPeerConnection of an empty frame"], boxed: [] });
+    assert.deepEqual(canary.seen.filter((seen) => seen !== "connection"), []);
+    const app = await world.page(browser, "app");
+    await app.goto(relay.url);
+    const ran = await app.evaluate(() => new Promise((resolve) => {
+      const tag = Object.assign(document.createElement("script"), { src: "/s/prober/ui/gadget.js" });
+      tag.onload = tag.onerror = () => resolve(window.gadget === true);
+      document.head.append(tag);
+    }));
+    assert.equal(ran, false);
   }));
 
 test("one client gets its share", () =>

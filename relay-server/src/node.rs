@@ -121,14 +121,20 @@ impl Handle {
         deadline_ms: u64,
         events: Option<mpsc::Sender<Event>>,
     ) -> Result<Session, Error> {
-        match self.ask(Command::Open { service, deadline_ms }, events).await? {
-            Answer::Opened(info) => {
-                let id = u128::from_str_radix(&info.id, 16).map(SessionId);
-                let id = id.map_err(|_| Error::Disconnected("the session has no id".into()))?;
-                Ok(Session { info, id, node: self.clone() })
+        let answer = self.give(Command::Open { service, deadline_ms }, events)?;
+        let node = self.clone();
+        // Whoever asks may go between the answer and its being read: the task has the session then, and drops it.
+        let opened = tokio::spawn(async move {
+            match answer.await? {
+                Answer::Opened(info) => {
+                    let id = u128::from_str_radix(&info.id, 16).map(SessionId);
+                    let id = id.map_err(|_| Error::Disconnected("the session has no id".into()))?;
+                    Ok(Session { info, id, node })
+                }
+                _ => Err(Error::Disconnected("the relay gave another answer than was asked for".into())),
             }
-            _ => Err(Error::Disconnected("the relay gave another answer than was asked for".into())),
-        }
+        });
+        opened.await.unwrap_or_else(|_| Err(Error::Disconnected("the relay is stopping".into())))
     }
 
     /// A channel for a session's events.
@@ -466,4 +472,32 @@ async fn listen(
     }
     anyhow::ensure!(waiting.is_empty(), "listening took too long");
     Ok(listening)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use overlay::io::Path;
+
+    #[tokio::test]
+    async fn a_session_that_nobody_waits_for_any_more_is_closed() {
+        let (commands, mut inbox) = mpsc::channel(4);
+        let handle = Handle { peer_id: PeerId::random(), facts: Arc::default(), commands };
+        let mut opening = Box::pin(handle.open("counter".into(), 1_000, None));
+        assert!(futures::poll!(opening.as_mut()).is_pending());
+        let asked = inbox.recv().await.unwrap();
+        let info = SessionInfo {
+            id: format!("{:032x}", 7),
+            service: "counter".into(),
+            server: String::new(),
+            epoch: 1,
+            term: 1,
+            path: Path::Relayed,
+        };
+        assert!(asked.sender.send(Ok(Answer::Opened(info))).is_ok(), "somebody waits");
+        drop(opening);
+        let closed = tokio::time::timeout(Duration::from_secs(10), inbox.recv()).await.unwrap().unwrap();
+        assert!(matches!(closed.command, Command::Close { session: SessionId(7) }));
+    }
 }

@@ -58,7 +58,7 @@ pub async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     let (service, method) = segments(uri.path())?;
-    let _permit = gateway.0.clients.admit(client, Use::Call)?;
+    let permit = gateway.0.clients.admit(client, Use::Call)?;
     let manifest = gateway.0.services.manifest(&service).await?;
     let known = method_of(&manifest, &method)?;
     let deadline = deadline(&headers)?;
@@ -68,7 +68,7 @@ pub async fn post(
     let gateway = gateway.0;
     let outcome = match key.filter(|_| !call.read_only) {
         None => gateway.call(call, deadline).await,
-        Some(key) => gateway.keyed_call(client, key, call, deadline).await?,
+        Some(key) => gateway.keyed_call((client, permit), key, call, deadline).await?,
     };
     Ok(answer(outcome?, known))
 }

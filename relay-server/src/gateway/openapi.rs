@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use axum::Json;
+use axum::{Extension, Json};
 use overlay::manifest::Method;
 use serde_json::{json, Map, Value};
 
+use super::clients::Use;
 use super::services::Manifest;
-use super::Gateway;
+use super::{Client, Gateway};
 use crate::problem::Problem;
 
 /// `GET /s/SERVICE/openapi.json`
 pub async fn answer(
     State(gateway): State<Gateway>,
     Path(service): Path<String>,
-    _headers: HeaderMap,
+    Extension(client): Extension<Client>,
 ) -> Result<Json<Value>, Problem> {
+    let _permit = gateway.0.clients.admit(client, Use::Call)?;
     let manifest = gateway.0.services.manifest(&service).await?;
     Ok(Json(document(&service, &manifest)))
 }

@@ -2,8 +2,21 @@
 // page finds in the app: call, query, send, datagram, ready, and the events message, datagram, moved, close.
 (() => {
   "use strict";
-  // A page of a service talks by its session alone.
-  for (const name of ["RTCPeerConnection", "webkitRTCPeerConnection", "RTCDataChannel"]) delete window[name];
+  // A page of a service talks by its session alone. WebRTC is a way out that no CSP closes; an XMLHttpRequest would parse
+  // files into documents whose frames nobody judged.
+  for (const name of ["RTCPeerConnection", "webkitRTCPeerConnection", "RTCDataChannel", "RTCIceTransport", "WebTransport", "XMLHttpRequest", "XSLTProcessor"]) {
+    try {
+      Object.defineProperty(window, name, { value: undefined, writable: false, configurable: false });
+    } catch {
+      // Not in this browser.
+    }
+  }
+  // A frame would bring its own. The policy stops those with an address; those that are written stop here (Trusted Types).
+  const framing = /[<:](?:i?frame|frameset|object|embed|portal|fencedframe)|shadowrootmode|<!entity/i;
+  window.trustedTypes?.createPolicy("default", {
+    createHTML: (text, type, sink) => (framing.test(text) || /srcdoc/i.test(sink) ? null : text),
+    createScriptURL: (url) => (/^(?:javascript|data):/i.test(url) ? null : url),
+  });
 
   const service = document.currentScript.src.split("/s/")[1].split("/")[0];
   const encoder = new TextEncoder();

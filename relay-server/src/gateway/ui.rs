@@ -3,17 +3,19 @@
 //! It never shares an origin with the app or with another service: under `SERVICE.localhost`, or `SERVICE.DOMAIN` where the
 //! operator names one, it has an origin of its own, on which nothing but this service is to be found; under `/s/SERVICE/ui/` it
 //! has none (CSP `sandbox`). Both may run their own scripts and talk to this service by this relay, and load nothing else. The page finds its
-//! session as `tabfarm`, as it does in the app.
+//! session as `tabfarm`, as it does in the app; the script that makes it is the first of every page, since it also takes away what
+//! no CSP does. Files that are no pages do nothing in a browser that is led to them, and are no scripts of the app's origin.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::{header, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::Router;
+use axum::{Extension, Router};
 use tower::ServiceExt;
 
+use super::clients::Use;
 use super::services::is_service;
-use super::Gateway;
+use super::{Client, Gateway};
 use crate::api::Host;
 use crate::problem::Problem;
 use crate::web::content_type;
@@ -23,7 +25,13 @@ const SCRIPT: &str = include_str!("tabfarm.js");
 /// What a page may load and run. It connects to its own relay only and frames nothing.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; \
     img-src 'self' blob: data:; media-src 'self' blob: data:; font-src 'self' data:; connect-src 'self'; worker-src 'none'; frame-src 'none'; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types default";
+/// On an origin of its own: no popup, no download.
+const OWN_ORIGIN: &str = "sandbox allow-scripts allow-same-origin allow-forms allow-modals";
+/// On the app's address: no origin either.
+const NO_ORIGIN: &str = "sandbox allow-scripts allow-forms allow-modals";
+/// A file that is no page, opened as one: a picture at most.
+const INERT: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
 const PERMISSIONS: &str = "camera=(), microphone=(), geolocation=(), display-capture=()";
 
 /// `GET /s/SERVICE/tabfarm.js`
@@ -43,22 +51,27 @@ pub async fn redirect(Path(service): Path<String>) -> Result<Response, Problem> 
 /// `GET /s/SERVICE/ui/`
 pub async fn sandboxed_entry(
     state: State<Gateway>,
+    client: Extension<Client>,
     Path(service): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    sandboxed(state, Path((service, String::new()))).await
+    sandboxed(state, client, Path((service, String::new())), headers).await
 }
 
 /// `GET /s/SERVICE/ui/PATH`
 pub async fn sandboxed(
     State(gateway): State<Gateway>,
+    Extension(client): Extension<Client>,
     Path((service, path)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut response = gateway.file(&service, &path).await?;
-    let policy = format!("{POLICY}; sandbox allow-scripts allow-forms allow-modals");
-    if let Ok(policy) = HeaderValue::from_str(&policy) {
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    // The page itself has no origin, so its own files are asked for from another site; the app has no use for them.
+    let is = |name: &str, value: &str| headers.get(name).is_some_and(|given| given == value);
+    if is("sec-fetch-site", "same-origin") && !is("sec-fetch-mode", "navigate") {
+        let detail = "a service's files are for its own page";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "Refused", detail));
     }
-    Ok(response)
+    gateway.file(client, &service, &path, NO_ORIGIN).await
 }
 
 /// `app`, and each service under a host name of its own: `SERVICE.localhost`, and `SERVICE.domain`.
@@ -127,19 +140,21 @@ impl Gateway {
                 .into_response();
         }
         let path = crate::api::decode_path(path.trim_start_matches('/'));
-        match self.file(service, &path).await {
-            Ok(mut response) => {
-                response
-                    .headers_mut()
-                    .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-                response
-            }
-            Err(problem) => problem.into_response(),
-        }
+        let Some(client) = request.extensions().get::<Client>().copied() else {
+            return Problem::not_found().into_response();
+        };
+        self.file(client, service, &path, OWN_ORIGIN).await.unwrap_or_else(Problem::into_response)
     }
 
-    /// A file of a service's page; an empty path is its first one.
-    async fn file(&self, service: &str, path: &str) -> Result<Response, Problem> {
+    /// A file of a service's page, which runs in this `sandbox`; an empty path is its first one.
+    async fn file(
+        &self,
+        client: Client,
+        service: &str,
+        path: &str,
+        sandbox: &str,
+    ) -> Result<Response, Problem> {
+        let _permit = self.0.clients.admit(client, Use::Call)?;
         let page = self.0.services.page(service).await?;
         let entry = page.entry.as_deref();
         let no_page = || Problem::new(StatusCode::NOT_FOUND, "No page", "the service has no page of its own");
@@ -149,9 +164,13 @@ impl Gateway {
         };
         let bytes = page.files.get(path).cloned().ok_or_else(Problem::not_found)?;
         let mime = content_type(path);
-        let body = match mime.starts_with("text/html") {
-            true => with_session(service, &bytes),
-            false => bytes,
+        let (body, policy) = match mime.starts_with("text/html") {
+            true if frames(&bytes) => {
+                let detail = "the page has a frame, an object or an embed written in it, and is not shown";
+                return Err(Problem::new(StatusCode::FORBIDDEN, "Refused", detail));
+            }
+            true => (with_session(service, &bytes), format!("{POLICY}; {sandbox}")),
+            false => (bytes, INERT.to_owned()),
         };
         const HEADERS: [(HeaderName, &str); 6] = [
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -165,29 +184,36 @@ impl Gateway {
         for (name, value) in HEADERS {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
         Ok(response)
     }
 }
 
-/// A page whose first script is the one that makes `tabfarm`.
+/// A page whose first script is the one that makes `tabfarm`. Nothing that a page says comes before it; the doctype does, since
+/// without one the browser would go into quirks mode, and ignores the page's own.
 fn with_session(service: &str, html: &[u8]) -> Bytes {
-    let tag = format!("<script src=\"/s/{service}/tabfarm.js\"></script>");
-    let at = after_head(html);
-    [&html[..at], tag.as_bytes(), &html[at..]].concat().into()
+    let tag = format!("<!doctype html><script src=\"/s/{service}/tabfarm.js\"></script>");
+    let html = html.strip_prefix(b"\xef\xbb\xbf").unwrap_or(html);
+    [tag.as_bytes(), html].concat().into()
 }
 
-/// Where a page's head begins, or its start: before the doctype a script would put the browser into quirks mode.
-fn after_head(html: &[u8]) -> usize {
+/// Does a page write what would be a window of its own, with all that was taken from this one. What scripts write, the page's
+/// first script judges.
+fn frames(html: &[u8]) -> bool {
+    const TAGS: [&[u8]; 7] =
+        [b"iframe", b"frame", b"frameset", b"object", b"embed", b"portal", b"fencedframe"];
     let lower = html.to_ascii_lowercase();
-    let after = |tag: &[u8]| {
-        let at = lower.windows(tag.len()).position(|window| window == tag)?;
-        lower[at..].iter().position(|byte| *byte == b'>').map(|end| at + end + 1)
+    let begins = |at: usize| {
+        let rest = &lower[at + 1..];
+        TAGS.iter().any(|tag| {
+            let ends = |byte: Option<&u8>| byte.is_none_or(|b| b.is_ascii_whitespace() || b"/>".contains(b));
+            rest.starts_with(tag) && ends(rest.get(tag.len()))
+        })
     };
-    after(b"<head>")
-        .or_else(|| after(b"<head "))
-        .or_else(|| after(b"<html"))
-        .or_else(|| after(b"<!doctype"))
-        .unwrap_or(0)
+    lower.iter().enumerate().any(|(at, byte)| *byte == b'<' && begins(at))
+        || lower.windows(14).any(|window| window == b"shadowrootmode")
 }
 
 #[cfg(test)]
@@ -233,16 +259,30 @@ mod tests {
     #[test]
     fn the_session_comes_before_every_other_script() {
         let page = |html: &str| String::from_utf8(with_session("s", html.as_bytes()).to_vec()).unwrap();
-        let tag = "<script src=\"/s/s/tabfarm.js\"></script>";
-        assert_eq!(
-            page("<!doctype html><HEAD><script>1</script>"),
-            format!("<!doctype html><HEAD>{tag}<script>1</script>")
-        );
-        assert_eq!(
-            page("<!DOCTYPE html><header>x</header>"),
-            format!("<!DOCTYPE html>{tag}<header>x</header>")
-        );
-        assert_eq!(page("x"), format!("{tag}x"));
-        assert_eq!(page("<head"), format!("{tag}<head"));
+        let tag = "<!doctype html><script src=\"/s/s/tabfarm.js\"></script>";
+        for html in
+            ["<!doctype html><!-- <head> --><script>1</script>", "<script>1</script><head>", "x", "<head", ""]
+        {
+            assert_eq!(page(html), format!("{tag}{html}"));
+        }
+        assert_eq!(page("\u{feff}<p>"), format!("{tag}<p>"));
+    }
+
+    #[test]
+    fn a_page_with_a_window_of_its_own_is_known() {
+        for html in [
+            "<iframe srcdoc=x>",
+            "<p><IFRAME/>",
+            "<object\ndata=x>",
+            "<embed",
+            "<template ShadowRootMode=open>",
+        ] {
+            assert!(frames(html.as_bytes()), "{html}");
+        }
+        for html in
+            ["", "<", "<p>iframe", "<frames-of-mind>", "<objective>", "&lt;iframe&gt;", "<if", "</iframe>"]
+        {
+            assert!(!frames(html.as_bytes()), "{html}");
+        }
     }
 }
