@@ -284,6 +284,8 @@ impl Node {
                     hosted.record = record;
                     self.on_published(service);
                 }
+                self.keep_record(service);
+                self.tell_members(service);
             }
             Some(reason) => {
                 hosted.unwanted = Some(*to);
@@ -302,8 +304,35 @@ impl Node {
         self.dirty.insert(service);
     }
 
+    /// The record that goes with the package which runs here, once both are known: without it nobody takes the service over.
+    fn keep_record(&mut self, service: ServiceId) {
+        let index = self.directory.index();
+        let (Some(hosted), Some(record)) =
+            (self.hosted.get_mut(&service), index.service(service, self.cx.now))
+        else {
+            return;
+        };
+        let runs = hosted.instance.as_ref().map(|instance| instance.machine().package);
+        if hosted.package == Some(record.package) && runs == hosted.package {
+            hosted.record = index.service_bytes(service).map(<[u8]>::to_vec).unwrap_or_default();
+        }
+    }
+
+    /// Those that run the new version along with this leader need its record: one of them may lead next.
+    fn tell_members(&mut self, service: ServiceId) {
+        let Some(hosted) = self.hosted.get(&service).filter(|hosted| hosted.group.leads()) else { return };
+        let members = hosted.group.members().values().filter(|member| !member.witness);
+        let members: Vec<PeerId> =
+            members.map(|member| member.peer).filter(|peer| *peer != self.cx.me).collect();
+        let news = Control::Records(vec![ByteBuf::from(hosted.record.clone())]);
+        for member in members {
+            self.net.send_or_dial(&mut self.cx, member, Lane::Control, &news);
+        }
+    }
+
     /// A service record was learned: does this node serve an older package of it?
     pub(crate) fn on_service_record(&mut self, service: ServiceId) {
+        self.keep_record(service);
         let Some(hosted) = self.hosted.get(&service).filter(|hosted| hosted.is_serving()) else { return };
         let Some(record) = self.directory.index().service(service, self.cx.now) else { return };
         if [hosted.package, hosted.unwanted].contains(&Some(record.package)) || hosted.source.is_some() {
@@ -328,10 +357,8 @@ impl Node {
         }
         let entry = Entry::Upgrade { package, now: self.cx.now };
         hosted.group.propose(wire::encode(&entry)).map_err(|_| "the service is busy".to_owned())?;
+        // Its record is taken over once it runs: it may be taken back.
         hosted.runs(package, &known.package.manifest);
-        if let Some(bytes) = self.directory.index().service_bytes(service) {
-            hosted.record = bytes.to_vec();
-        }
         hosted.renew_at = self.cx.now;
         self.dirty.insert(service);
         Ok(())

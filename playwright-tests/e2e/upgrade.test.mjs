@@ -52,6 +52,41 @@ test("a new version takes over; one that traps or fails when it meets the state 
     assert.equal(await inSession(), "B");
   }));
 
+test("a standby that was upgraded along serves the new version, and can hand it on", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const host = await volunteer(world, await world.browser(), relay, "host");
+    const second = await volunteer(world, await world.browser(), relay, "second");
+    const service = await publish(host, "counter");
+    const add = () => host.evaluate(async (service) => decode(await peer.call(service, "add", encode(1))), service);
+    assert.equal(await add(), 1);
+    const stands = ([service, id]) => peer.status().hosting.find((each) => each.service === service)?.standbys.includes(id);
+    await soon(host, stands, [service, second.id]);
+    await publish(host, "counter", { version: "2.0.0" });
+    assert.equal(await add(), 2);
+    await move(host, second, service);
+    assert.equal(await add(), 3);
+    await move(second, host, service);
+    assert.equal(await add(), 4);
+  }));
+
+test("a version that is taken back on another's host leaves a service that moves on", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const author = await volunteer(world, await world.browser(), relay, "author");
+    const host = await volunteer(world, await world.browser(), relay, "host");
+    const { id } = await tryPublish(author, manifestOf("counting"), counting("a", ""));
+    assert.equal(await go(author, id), "a");
+    await move(author, host, id);
+    assert.equal(await go(author, id), "b");
+    await tryPublish(author, manifestOf("counting", { version: "2.0.0" }), counting("A", "unreachable"));
+    await soon(host, (id) => peer.status().hosting.find((each) => each.service === id)?.traps > 0, id);
+    assert.equal(await go(author, id), "c");
+    const third = await volunteer(world, await world.browser(), relay, "third");
+    await move(host, third, id);
+    assert.equal(await go(author, id), "d");
+  }));
+
 test("what a service stored with kv outlives its module, under calls", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
