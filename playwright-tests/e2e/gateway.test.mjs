@@ -202,6 +202,32 @@ test("a WebSocket is a session: calls in order, messages, a move", () =>
     assert.equal(refused, "refused");
   }));
 
+test("a socket with large bodies under way waits instead of filling the relay", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const tab = await world.browser();
+    const host = await volunteer(world, tab, relay, "host");
+    await publish(host, "echo");
+    const page = await world.page(await world.browser(), "plain");
+    await page.goto(`${relay.url}/tabfarm.d.ts`);
+    await page.evaluate(() => new Promise((resolve, reject) => {
+      window.socket = new WebSocket(`${location.origin.replace("http", "ws")}/s/echo/session`);
+      window.said = [];
+      socket.onmessage = ({ data }) => { said.push(JSON.parse(data)); resolve(); };
+      socket.onclose = ({ reason }) => reject(new Error(reason));
+    }));
+    tab.freeze();
+    const waits = await page.evaluate(async () => {
+      const base64 = btoa("x".repeat(240_000));
+      for (let id = 1; id <= 40; id += 1) socket.send(JSON.stringify({ type: "call", id, method: "echo", base64 }));
+      await new Promise((done) => setTimeout(done, 2_000));
+      return said.filter(({ code }) => code === "overloaded");
+    });
+    tab.thaw();
+    assert.deepEqual(waits, [], "nothing is refused for want of room");
+    await soon(page, () => said.some(({ type }) => type === "reply"));
+  }));
+
 test("messages of a session as a stream", () =>
   inWorld(async (world) => {
     const { relay, host } = await counting(world);

@@ -34,6 +34,8 @@ const MAX_FRAME: usize = MAX_BODY * 4 / 3 + 4_096;
 const MAX_CALLS: usize = 64;
 /// Commands of one socket that are under way; more are not read until some are done.
 const MAX_WAITING: usize = 192;
+/// Bytes of their bodies; a frame more may be read. The node keeps a body until its call is answered.
+const MAX_WAITING_BYTES: usize = 1024 * 1024;
 /// How long the service is looked for.
 const OPEN_MS: u64 = 10_000;
 /// A call is given up after this time.
@@ -107,8 +109,8 @@ enum Said {
     },
 }
 
-/// A command's number, its method, and what came of it.
-type Answered = (Option<u64>, String, Result<Vec<u8>, Error>);
+/// A command's number, its method, the bytes of its body, and what came of it.
+type Answered = (Option<u64>, String, usize, Result<Vec<u8>, Error>);
 /// Why a socket ends: a code and a text.
 type End = (u16, &'static str);
 
@@ -127,11 +129,15 @@ impl Conversation {
         let mut calls = FuturesUnordered::new();
         let mut ping = tokio::time::interval(PING);
         let mut heard = true;
+        let mut bytes = 0;
         let info = self.session.info.clone();
         self.say(json!({ "type": "open", "session": info.id, "server": info.server, "epoch": info.epoch, "term": info.term })).await?;
         loop {
+            let listens = calls.len() < MAX_WAITING && bytes < MAX_WAITING_BYTES;
+            // Whoever is not listened to may have answered.
+            heard |= !listens;
             tokio::select! {
-                said = self.socket.recv(), if calls.len() < MAX_WAITING => {
+                said = self.socket.recv(), if listens => {
                     heard = true;
                     match said {
                         Some(Ok(Message::Text(text))) => {
@@ -142,18 +148,23 @@ impl Conversation {
                                     let busy = Error::Overloaded("too many calls are under way".into(), Millis(200));
                                     self.say(failed(Some(id), &busy)).await?;
                                 }
-                                _ => calls.push(self.ask(id, command)),
+                                _ => {
+                                    bytes += size(&command.1);
+                                    calls.push(self.ask(id, command));
+                                }
                             }
                         }
                         Some(Ok(Message::Binary(body))) => {
                             let command = Command::Message { session: self.session.id, body: body.to_vec() };
+                            bytes += size(&command);
                             calls.push(self.ask(None, (String::new(), command)));
                         }
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(()),
                     }
                 }
-                Some((id, method, result)) = calls.next(), if !calls.is_empty() => {
+                Some((id, method, spent, result)) = calls.next(), if !calls.is_empty() => {
+                    bytes -= spent;
                     let said = match (id, result) {
                         (Some(id), Ok(body)) => self.reply(id, &method, body),
                         (None, Ok(_)) => continue,
@@ -251,6 +262,7 @@ impl Conversation {
         id: Option<u64>,
         (method, command): (String, Command),
     ) -> impl Future<Output = Answered> + 'static {
+        let bytes = size(&command);
         let answer = self.gateway.0.node.submit(command);
         async move {
             let result = match answer {
@@ -261,7 +273,7 @@ impl Conversation {
                 Answer::Reply(body) => body,
                 _ => Vec::new(),
             });
-            (id, method, body)
+            (id, method, bytes, body)
         }
     }
 
@@ -274,6 +286,17 @@ impl Conversation {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err((TRY_LATER, "too slow")),
         }
+    }
+}
+
+/// Bytes of a command's body.
+fn size(command: &Command) -> usize {
+    match command {
+        Command::Call { body, .. }
+        | Command::Query { body, .. }
+        | Command::Message { body, .. }
+        | Command::Datagram { body, .. } => body.len(),
+        _ => 0,
     }
 }
 
