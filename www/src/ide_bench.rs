@@ -320,6 +320,7 @@ pub fn Workbench(props: &Props) -> Html {
                 </div>
                 <Files desk={desk.clone()} current={props.current.clone()} {paths} path={(*path).clone()} on={on_files} dispatch={props.dispatch.clone()} />
                 <div class="card editor-host" ref={host} data-testid="ide-editor"></div>
+                <p class="hint">{ "Tab indents. Escape and then Tab leaves the editor." }</p>
                 <div class="publish-options">
                     <label class="check"><input type="checkbox" data-testid="ide-attach" checked={draft.attach} onchange={switch(|draft, on| draft.attach = on)} />
                         { "Attach the source, so that others can read and fork it" }</label>
