@@ -13,6 +13,8 @@ import { startRelay } from "./lib/relay.mjs";
 
 const [what, dist, relayUrl, profile] = process.argv.slice(2);
 const JOIN_MS = 30_000;
+/** A host stores what happened every two seconds at most. */
+const STORE_MS = 10_000;
 
 const read = (path) => readFile(join(dist, path));
 const pack = {
@@ -32,6 +34,22 @@ async function publish({ pack, alone }) {
   } catch ({ code, message }) {
     return { failed: `${code}: ${message}` };
   }
+}
+
+/** Moves what the page's peer serves to whoever takes it, waits until the rest is on its disk, and leaves; how many stayed. */
+async function end(storeMs) {
+  const serving = () => peer.status().hosting.filter(({ role }) => role === "leader");
+  for (const { service, standbys = [], members = [] } of serving()) {
+    const volunteers = peer.status().peers.filter(({ volunteer }) => volunteer).map(({ id }) => id);
+    for (const to of new Set([...standbys, ...members, ...volunteers])) {
+      if (to !== peer.id && (await peer.handover(service, to).then(() => true, () => false))) break;
+    }
+  }
+  const { length } = serving();
+  const until = Date.now() + storeMs;
+  while (serving().some(({ unstored }) => unstored > 0) && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 100));
+  await peer.leave();
+  return length;
 }
 
 async function trial() {
@@ -65,7 +83,7 @@ async function serve() {
   await new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve);
   });
-  const left = await page.evaluate(() => peer.leave().then(() => peer.status().hosting.length));
+  const left = await page.evaluate(end, STORE_MS);
   console.log(left > 0 ? "nobody could take it over: its state is kept for the next time" : "handed over");
   await context.close();
 }

@@ -94,3 +94,20 @@ for (const [what, published] of [["an empty catalogue", 0], ["a service", 1]]) {
       }
     }));
 }
+
+test("the editor holds nobody who has a keyboard alone: Tab indents, Escape and then Tab leaves", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const page = await openApp(await world.page(await world.browser(), "author"), relay, "/#/ide");
+    const editor = page.locator(".cm-content");
+    await editor.waitFor({ timeout: SOON_MS });
+    await page.getByText("Escape and then Tab leaves the editor").waitFor({ timeout: SOON_MS });
+    const inEditor = () => page.evaluate(() => document.activeElement === document.querySelector('[data-testid="ide-editor"]'));
+    await editor.focus();
+    await page.keyboard.press("Tab");
+    assert.equal(await inEditor(), true, "it indents");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Tab");
+    assert.equal(await inEditor(), false, "it leaves");
+    assert.equal(await page.evaluate(() => document.activeElement.dataset.testid), "ide-attach");
+  }));

@@ -47,7 +47,7 @@ function service(world, args) {
   return { ended, says, said: () => said, interrupt: () => process.kill(-child.pid, "SIGINT") };
 }
 
-test("new, test, publish; a newer version keeps what was stored; stopping hands it over", () =>
+test("new, test, publish; stopping hands it over, or keeps its state; a newer version keeps what was stored", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const home = mkdtempSync(join(tmpdir(), "tabfarm-author-"));
@@ -59,14 +59,21 @@ test("new, test, publish; a newer version keeps what was stored; stopping hands 
     assert.equal(await tested.ended, 0, tested.said());
     assert.match(tested.said(), /1 passed; 0 failed/);
     assert.match(tested.said(), /trial: .* 3 of 3 examples/);
-    const host = await volunteer(world, await world.browser(), relay, "volunteer");
     const call = async (body) => {
       const response = await fetch(`${relay.url}/s/sum/add`, { method: "POST", body });
       return response.json();
     };
+    const alone = service(world, ["publish", dir, "--relay", relay.url]);
+    await alone.says("serving from a tab");
+    assert.equal(await call("40"), 40);
+    alone.interrupt();
+    await alone.says("its state is kept for the next time");
+    assert.equal(await alone.ended, 0, alone.said());
     const first = service(world, ["publish", dir, "--relay", relay.url]);
     await first.says("serving from a tab");
-    assert.equal(await call("40"), 40);
+    assert.equal(await call("0"), 40);
+    const host = await volunteer(world, await world.browser(), relay, "volunteer");
+    await soon(host, () => peer.status().hosting.some(({ service }) => service.startsWith("sum@")));
     first.interrupt();
     await first.says("handed over");
     await soon(host, () => peer.status().hosting.some(({ service, role }) => service.startsWith("sum@") && role === "leader"));

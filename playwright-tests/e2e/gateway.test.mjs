@@ -357,7 +357,7 @@ test("the command `tabfarm` calls, lists, listens, and says what is wrong", () =
       assert.match(error, new RegExp(`answered by ${host.id}`));
     }
     const listed = await run(["services", "number"]);
-    assert.match(listed.out, new RegExp(`^counter .* 1 servers .*\n    ${service}\n$`));
+    assert.match(listed.out, new RegExp(`^counter .* 1 server .*\n    ${service}\n$`));
     assert.equal(JSON.parse((await run(["openapi", "counter"])).out).info.title, "counter");
     const listening = command(world, relay, ["listen", chat]);
     await soon(host, (chat) => peer.status().hosting.find((each) => each.service === chat).sessions === 1, chat);

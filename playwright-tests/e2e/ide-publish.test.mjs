@@ -50,6 +50,11 @@ test("two clicks publish once, and the same once more is left alone", () =>
     await begin(page, "counter");
     await page.getByTestId("ide-publish").evaluate((button) => (button.click(), button.click(), button.click()));
     await outputSays(page, /Published/);
+    // The button is above the editor, what it did is said below it: that has come into sight.
+    await soon(page, () => {
+      const { top, bottom } = document.querySelector('[data-testid="ide-output"] .published').getBoundingClientRect();
+      return top >= 0 && bottom <= innerHeight;
+    });
     const [first] = await catalogue(page, "counter");
     assert.equal(await page.getByTestId("ide-published").count(), 1, "one version");
     const again = await publishFromIde(page);

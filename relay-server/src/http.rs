@@ -113,8 +113,9 @@ impl Server {
         node: node::Handle,
         files: web::Files,
     ) -> anyhow::Result<Server> {
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("cannot serve HTTP on {address}"))?;
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot serve HTTP on {address}; --http ADDRESS:PORT chooses another place")
+        })?;
         let address = listener.local_addr()?;
         let connections = Connections::new(limits.connections, limits.per_address);
         let counted = connections.clone();

@@ -107,6 +107,11 @@ impl Files {
             }
         };
         files.scan();
+        if files.find("").is_none() {
+            tracing::warn!(
+                "there is no app to serve yet: `cargo xtask build` makes its files, --web names them"
+            );
+        }
         let background = files.clone();
         std::thread::spawn(move || background.compress());
         files

@@ -219,17 +219,20 @@ fn Move(props: &MoveProps) -> Html {
     html! {
         <div class="stack tight">
             <div class="move-row">
-                <label class="visually-hidden" for={format!("to-{}", hosted.service)}>{ "Move to" }</label>
-                <select id={format!("to-{}", hosted.service)} class="grow" data-testid="handover-target" onchange={choose} disabled={busy || target.is_none()}>
-                    if props.targets.is_empty() {
-                        <option value="">{ "no other tab volunteers now" }</option>
-                    }
-                    { for props.targets.iter().map(|peer| html! {
-                        <option key={peer.id.clone()} value={peer.id.clone()} selected={target.as_deref() == Some(&peer.id)}>{ target_label(peer) }</option>
-                    }) }
-                </select>
-                <button class="button primary" data-testid="handover" onclick={start} disabled={busy || target.is_none() || hosted.role != "leader"}>
-                    { if busy { "Moving…" } else { "Move" } }</button>
+                // Who stands by has nothing to move.
+                if hosted.role == "leader" {
+                    <label class="visually-hidden" for={format!("to-{}", hosted.service)}>{ "Move to" }</label>
+                    <select id={format!("to-{}", hosted.service)} class="grow" data-testid="handover-target" onchange={choose} disabled={busy || target.is_none()}>
+                        if props.targets.is_empty() {
+                            <option value="">{ "no other tab volunteers now" }</option>
+                        }
+                        { for props.targets.iter().map(|peer| html! {
+                            <option key={peer.id.clone()} value={peer.id.clone()} selected={target.as_deref() == Some(&peer.id)}>{ target_label(peer) }</option>
+                        }) }
+                    </select>
+                    <button class="button primary" data-testid="handover" onclick={start} disabled={busy || target.is_none()}>
+                        { if busy { "Moving…" } else { "Move" } }</button>
+                }
                 <button class="button" data-testid="drop-service" onclick={ask.clone()} disabled={busy} aria-expanded={stopping.to_string()}>{ "Stop" }</button>
             </div>
             <p class="hint" role="status">

@@ -10,7 +10,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
-use crate::api::{Peer, Workspace};
+use crate::api::{reveal, Peer, Workspace};
 use crate::draft::Draft;
 use crate::hooks::Dispatch;
 use crate::ide::{Current, Desk};
@@ -69,7 +69,7 @@ pub fn Workbench(props: &Props) -> Html {
     let (revision, published) = (use_state(|| 0u32), use_state(|| 0u32));
     let output = use_state(|| Output::Idle);
     let trial = use_state(|| None::<Rc<Trial>>);
-    let host = use_node_ref();
+    let (host, said) = (use_node_ref(), use_node_ref());
     let editor = use_mut_ref(|| None::<Mounted>);
     let timer = use_mut_ref(|| None::<Timeout>);
     let busy = use_mut_ref(|| false);
@@ -296,6 +296,14 @@ pub fn Workbench(props: &Props) -> Html {
             change.emit(next);
         })
     };
+    {
+        let said = said.clone();
+        use_effect_with(output.awaited(), move |awaited| {
+            if let (Some(_), Some(said)) = (awaited, said.cast::<web_sys::Element>()) {
+                reveal(&said);
+            }
+        });
+    }
     let is_busy = matches!(*output, Output::Busy(_));
     let paths: Vec<String> = project.paths().iter().filter_map(|path| path.as_string()).collect();
     html! {
@@ -312,13 +320,14 @@ pub fn Workbench(props: &Props) -> Html {
                 </div>
                 <Files desk={desk.clone()} current={props.current.clone()} {paths} path={(*path).clone()} on={on_files} dispatch={props.dispatch.clone()} />
                 <div class="card editor-host" ref={host} data-testid="ide-editor"></div>
+                <p class="hint">{ "Tab indents. Escape and then Tab leaves the editor." }</p>
                 <div class="publish-options">
                     <label class="check"><input type="checkbox" data-testid="ide-attach" checked={draft.attach} onchange={switch(|draft, on| draft.attach = on)} />
                         { "Attach the source, so that others can read and fork it" }</label>
                     <label class="check"><input type="checkbox" data-testid="ide-raise" checked={draft.raise} onchange={switch(|draft, on| draft.raise = on)} />
                         { "Raise the version when it replaces one that runs" }</label>
                 </div>
-                <div class="card output" data-testid="ide-output" role="log" aria-live="polite" aria-label="Compiler output">{ show(&output, &jump, &cancel) }</div>
+                <div ref={said} class="card output" data-testid="ide-output" role="log" aria-live="polite" aria-label="Compiler output">{ show(&output, &jump, &cancel) }</div>
                 <Versions desk={desk.clone()} current={props.current.clone()} published={*published} {restored} dispatch={props.dispatch.clone()} />
             </div>
             <IdeForm draft={(*draft).clone()} {flaws} {change} />

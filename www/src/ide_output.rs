@@ -84,6 +84,19 @@ impl Output {
     pub fn failed(why: &str) -> Self {
         Output::Failed { why: why.to_owned(), diagnostics: Vec::new() }
     }
+
+    /// Does it answer a click, and is it the end of it? The buttons stand above the editor and the output below it, so what a person waits for is brought
+    /// into view. What a check finds while one types is not, and a trial shows itself.
+    pub fn awaited(&self) -> Option<bool> {
+        match self {
+            Output::Idle | Output::Checked { .. } | Output::Tried { .. } => None,
+            Output::Busy(_) => Some(false),
+            Output::Failed { .. }
+            | Output::Published { .. }
+            | Output::Unchanged { .. }
+            | Output::Cancelled => Some(true),
+        }
+    }
 }
 
 const REPLACED: &str = "It replaced the version that ran: its users stay, and what it stored with cx.put; \

@@ -64,7 +64,7 @@ pub fn Candidates(props: &CandidatesProps) -> Html {
                         }
                     };
                     html! {
-                        <li class="example" key={id.clone()} data-testid="candidate" data-service-id={id.clone()}>
+                        <li class="example candidate" key={id.clone()} data-testid="candidate" data-service-id={id.clone()}>
                             <div class="stack tight">
                                 <PeerChip id={publisher.clone()} name={nick} me={publisher == props.peer.id()} />
                                 if let Some(known) = known {

@@ -111,10 +111,13 @@ fn run(cli: Cli) -> Result<(), Failure> {
             }
             for service in found["services"].as_array().into_iter().flatten() {
                 let text = |field: &str| printable(service[field].as_str().unwrap_or_default());
-                let hosts = service["hosts"].as_array().map_or(0, Vec::len);
+                let servers = match service["hosts"].as_array().map_or(0, Vec::len) {
+                    1 => "1 server".to_owned(),
+                    many => format!("{many} servers"),
+                };
                 write_out(
                     format!(
-                        "{:<24} {:<10} {hosts} servers  {}\n    {}\n",
+                        "{:<24} {:<10} {servers:<10} {}\n    {}\n",
                         text("name"),
                         text("version"),
                         text("description"),

@@ -157,7 +157,7 @@ export class Workspace {
       }
       this.#noteChange();
     });
-    const extensions = [always, large, theme, EditorView.contentAttributes.of({ "aria-label": `Text of ${path}`, spellcheck: "false" }), clever.of(doc.length > MAX_HIGHLIGHTED ? [] : help(path)), ...fixed, changes];
+    const extensions = [always, large, theme, EditorView.contentAttributes.of({ "aria-label": `Text of ${path}. Escape and then Tab leaves it.`, spellcheck: "false" }), clever.of(doc.length > MAX_HIGHLIGHTED ? [] : help(path)), ...fixed, changes];
     return EditorState.create({ doc, extensions });
   }
 
