@@ -87,6 +87,26 @@ test("a version that is taken back on another's host leaves a service that moves
     assert.equal(await go(author, id), "d");
   }));
 
+test("a version that allows less storage than is used is taken back", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const host = await volunteer(world, await world.browser(), relay, "host");
+    const filling = moduleOf(
+      `(if (i32.eq (local.get $kind) (i32.const 3)) (then
+         (i32.store8 (i32.const 0) (i32.add (i32.load8_u (i32.const 0)) (i32.const 1)))
+         (drop (call $put (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 60000)))
+         (call $reply (i32.const 0) (i32.const 1))))
+       (i32.const 0)`,
+      `(import "host" "kv_put" (func $put (param i32 i32 i32 i32) (result i32))) ${MEMORY}`,
+    );
+    const published = (version, storageMiB) => tryPublish(host, manifestOf("filling", { version, requires: { memoryMiB: 1, storageMiB } }), filling);
+    const { id } = await published("1.0.0", 8);
+    for (let n = 0; n < 20; n += 1) await go(host, id);
+    assert.match((await published("2.0.0", 1)).message, /did not take the state over \(more is stored than it allows\); the one before goes on/);
+    assert.equal(await go(host, id), String.fromCharCode(21));
+    assert.deepEqual((await published("3.0.0", 2)).id, id);
+  }));
+
 test("what a service stored with kv outlives its module, under calls", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
