@@ -416,3 +416,33 @@ impl Node {
         self.dirty.insert(service);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::hostile_tests::{host, service};
+    use crate::id::Hash;
+    use crate::io::Output;
+
+    #[test]
+    fn a_new_version_that_nobody_commits_in_time_is_not_waited_for() {
+        let mut node = host();
+        let package = PackageId(Hash([5; 32]));
+        let proposed = Some(node.cx.now);
+        let (request, name) = (RequestId(1), "counter@x".to_owned());
+        let publishing =
+            Publishing { request, service: service(), name, record: Vec::new(), epoch: 1, proposed };
+        node.publishing.insert(package, publishing);
+        let mut answered = |after: Millis| {
+            node.cx.now = node.cx.now + after;
+            node.give_up_publishing();
+            std::iter::from_fn(|| node.poll_output()).find_map(|output| match output {
+                Output::Answer { request: RequestId(1), result } => Some(result),
+                _ => None,
+            })
+        };
+        assert_eq!(answered(Millis(29_999)), None);
+        assert!(matches!(answered(Millis(1)), Some(Err(Error::UnknownOutcome(_)))));
+        assert_eq!(answered(UPGRADE_WITHIN), None, "once");
+    }
+}

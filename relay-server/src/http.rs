@@ -121,7 +121,7 @@ impl Server {
         let counted = connections.clone();
         let authority = tls.and_then(|tls| tls.authority.as_ref());
         let (stop, stopped) = watch::channel(false);
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let gateway = Gateway::new(node.clone(), services.limits, metrics.clone(), stopped.clone());
         let app = api::routes(node, metrics, move || counted.counts())
             .merge(gateway.routes())

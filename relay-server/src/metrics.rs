@@ -27,38 +27,37 @@ struct Refused {
 }
 
 /// What is counted as it happens. Clones count together.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Metrics {
     /// Sessions of HTTP clients that are open.
     pub gateway_sessions: Gauge,
     calls: Family<Ended, Counter>,
-    seconds: Option<Histogram>,
+    seconds: Histogram,
     refused: Family<Refused, Counter>,
     registry: Arc<Registry>,
 }
 
-impl Metrics {
+impl Default for Metrics {
     /// Nothing yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
+        let (gateway_sessions, calls, refused) = (Gauge::default(), Family::default(), Family::default());
         // 1 ms to 65 s.
         let seconds = Histogram::new(exponential_buckets(0.001, 2.0, 17));
-        let mut metrics = Self { seconds: Some(seconds.clone()), ..Self::default() };
         let mut registry = Registry::with_prefix("tabfarm_gateway");
-        registry.register("calls", "Calls through the gateway, by how they ended", metrics.calls.clone());
-        registry.register("call_seconds", "How long they took", seconds);
-        registry.register("sessions", "Sessions of HTTP clients", metrics.gateway_sessions.clone());
-        registry.register("refused", "Requests turned away, by reason", metrics.refused.clone());
-        metrics.registry = Arc::new(registry);
-        metrics
+        registry.register("calls", "Calls through the gateway, by how they ended", calls.clone());
+        registry.register("call_seconds", "How long they took", seconds.clone());
+        registry.register("sessions", "Sessions of HTTP clients", gateway_sessions.clone());
+        registry.register("refused", "Requests turned away, by reason", refused.clone());
+        Self { gateway_sessions, calls, seconds, refused, registry: Arc::new(registry) }
     }
+}
 
+impl Metrics {
     /// A call ended.
     pub fn called(&self, took: Duration, error: Option<&Error>) {
         let outcome = error.map_or("ok", Error::code);
         self.calls.get_or_create(&Ended { outcome }).inc();
-        if let Some(seconds) = &self.seconds {
-            seconds.observe(took.as_secs_f64());
-        }
+        self.seconds.observe(took.as_secs_f64());
     }
 
     /// A client was turned away.
@@ -95,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_dashboard_asks_for_what_is_told() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         metrics.called(Duration::from_millis(3), None);
         metrics.refused("rate");
         let text = metrics.text(&Facts::default(), Counts::default()).unwrap();
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_text_names_what_is_counted() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         metrics.called(Duration::from_millis(3), None);
         metrics.called(Duration::from_millis(3), Some(&Error::Trapped("x".into())));
         metrics.refused("rate");

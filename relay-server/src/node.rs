@@ -111,7 +111,7 @@ pub struct Session {
 impl Handle {
     /// Asks the kernel.
     pub async fn command(&self, command: Command) -> Result<Answer, Error> {
-        self.ask(command, None).await
+        self.submit(command)?.await
     }
 
     /// Opens a session; its events go to `events`, if anybody wants them.
@@ -148,10 +148,6 @@ impl Handle {
         command: Command,
     ) -> Result<impl Future<Output = Result<Answer, Error>> + Send + 'static, Error> {
         self.give(command, None)
-    }
-
-    async fn ask(&self, command: Command, events: Option<mpsc::Sender<Event>>) -> Result<Answer, Error> {
-        self.give(command, events)?.await
     }
 
     fn give(

@@ -33,6 +33,15 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "Not found", "there is nothing under this address")
     }
 
+    /// What is under this address can only be read.
+    pub fn only_read() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Method not allowed",
+            "this address only answers GET and HEAD",
+        )
+    }
+
     /// The request makes no sense.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "Bad request", detail)

@@ -84,8 +84,7 @@ pub fn routes(files: Files) -> Router {
 
 async fn answer(State(files): State<Files>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if method != Method::GET && method != Method::HEAD {
-        let detail = "this address only answers GET and HEAD";
-        return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail).into_response();
+        return Problem::only_read().into_response();
     }
     let path = uri.path().to_owned();
     let looked_up = tokio::task::spawn_blocking(move || files.find(&path)).await;

@@ -258,7 +258,8 @@ fn is_permit(permit: &Permit) -> bool {
     }
 }
 
-fn is_service(text: &str) -> bool {
+/// A name, or `name@publisher`; anything else names no service.
+pub fn is_service(text: &str) -> bool {
     match text.split_once('@') {
         Some((name, publisher)) => is_name(name, 64) && publisher.parse::<PeerId>().is_ok(),
         None => is_name(text, 64),

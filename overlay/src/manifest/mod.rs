@@ -31,8 +31,8 @@ mod example;
 mod fit;
 mod package;
 
-pub use check::ManifestError;
 pub(crate) use check::{is_location, is_name, is_printable, is_version};
+pub use check::{is_service, ManifestError};
 pub use example::{examples, ExampleCall};
 pub use fit::{fits, Capabilities, Unfit};
 pub use package::{

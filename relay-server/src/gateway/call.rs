@@ -18,7 +18,7 @@ use overlay::manifest::Method;
 
 use super::clients::Use;
 use super::services::Manifest;
-use super::{served_by, Client, Gateway, Inner, DEADLINE};
+use super::{served_by, Client, Gateway, Inner, DEADLINE, OPEN_TIME};
 use crate::api::url_pairs;
 use crate::problem::Problem;
 
@@ -30,8 +30,6 @@ const BODY_TIME: Duration = Duration::from_secs(20);
 const USUAL_DEADLINE: Duration = Duration::from_secs(30);
 /// The longest that a client may wait.
 pub const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
-/// Nobody that serves it is looked for after this time.
-const OPEN_TIME: Duration = Duration::from_secs(10);
 
 /// What is called.
 #[derive(Clone)]

@@ -82,10 +82,11 @@ impl Clients {
         let key = (address, wanted);
         let mut uses = self.lock();
         let own = uses.get(&key).copied().unwrap_or_default();
-        let all: usize = uses.iter().filter(|((_, each), _)| *each == wanted).map(|(_, count)| count).sum();
+        let all =
+            || uses.iter().filter(|((_, each), _)| *each == wanted).map(|(_, count)| count).sum::<usize>();
         let full = match wanted {
             Use::Call => own >= self.limits.calls,
-            Use::Session => own >= self.limits.sessions || all >= self.limits.all_sessions,
+            Use::Session => own >= self.limits.sessions || all() >= self.limits.all_sessions,
         };
         if full {
             drop(uses);

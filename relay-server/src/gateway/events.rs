@@ -15,15 +15,11 @@ use futures::stream;
 use overlay::io::Event;
 use serde_json::json;
 
-use super::clients::Use;
-use super::{served_by, stopped, Client, Gateway};
-use crate::node::Handle;
+use super::{served_by, stopped, Client, Gateway, Opened};
 use crate::problem::Problem;
 
 /// A comment is sent after this long without a message, so that both sides notice when the other has gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long the service is looked for.
-const OPEN_MS: u64 = 10_000;
 
 /// `GET /s/SERVICE/events`
 pub async fn answer(
@@ -31,10 +27,7 @@ pub async fn answer(
     Path(service): Path<String>,
     Extension(client): Extension<Client>,
 ) -> Result<Response, Problem> {
-    let permit = gateway.0.clients.admit(client, Use::Session)?;
-    gateway.0.services.manifest(&service).await?;
-    let (sender, events) = Handle::events();
-    let session = gateway.0.node.open(service, OPEN_MS, Some(sender)).await?;
+    let Opened { permit, session, events, .. } = gateway.session(client, service).await?;
     let headers = served_by(&session.info);
     let stop = gateway.0.stop.clone();
     let messages =

@@ -23,20 +23,22 @@ pub(crate) mod ui;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{header, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::Router;
-use overlay::io::SessionInfo;
-use tokio::sync::watch;
+use overlay::io::{Event, SessionInfo};
+use tokio::sync::{mpsc, watch};
 
-use self::clients::Clients;
 pub use self::clients::Limits;
+use self::clients::{Clients, Permit, Use};
 use self::keyed::Keyed;
-use self::services::Services;
+use self::services::{Manifest, Services};
 use crate::metrics::Metrics;
-use crate::node::Handle;
+use crate::node::{Handle, Session};
+use crate::problem::Problem;
 
 /// Who serves: the peer's id.
 const SERVER: HeaderName = HeaderName::from_static("tabfarm-server");
@@ -45,6 +47,8 @@ const EPOCH: HeaderName = HeaderName::from_static("tabfarm-epoch");
 const TERM: HeaderName = HeaderName::from_static("tabfarm-term");
 /// How long the client waits, in ms.
 const DEADLINE: HeaderName = HeaderName::from_static("tabfarm-deadline");
+/// Nobody that serves a service is looked for after this time.
+const OPEN_TIME: Duration = Duration::from_secs(10);
 /// What a reply can do in a browser that takes it for a page: nothing.
 const REPLY_POLICY: &str = "default-src 'none'; sandbox";
 
@@ -114,6 +118,25 @@ async fn preflight() -> impl IntoResponse {
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
     (StatusCode::NO_CONTENT, allowed)
+}
+
+impl Gateway {
+    /// A session of `client` that stays open, and what happens in it.
+    async fn session(&self, client: Client, service: String) -> Result<Opened, Problem> {
+        let permit = self.0.clients.admit(client, Use::Session)?;
+        let manifest = self.0.services.manifest(&service).await?;
+        let (sender, events) = Handle::events();
+        let session = self.0.node.open(service, OPEN_TIME.as_millis() as u64, Some(sender)).await?;
+        Ok(Opened { permit, manifest, session, events })
+    }
+}
+
+/// A session that stays open, in its client's place.
+struct Opened {
+    permit: Permit,
+    manifest: Arc<Manifest>,
+    session: Session,
+    events: mpsc::Receiver<Event>,
 }
 
 /// Who answered.

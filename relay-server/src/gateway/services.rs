@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use moka::future::Cache;
-use overlay::id::PeerId;
 use overlay::io::{Answer, Command, Error};
-use overlay::manifest::Method;
+use overlay::manifest::{is_service, Method};
 use serde::Deserialize;
 
 use crate::node::Handle;
@@ -90,15 +89,6 @@ impl Services {
     }
 }
 
-/// A name or `name@publisher`, as in a manifest; anything else names no service.
-pub fn is_service(text: &str) -> bool {
-    let (name, publisher) = text.split_once('@').map_or((text, None), |(name, peer)| (name, Some(peer)));
-    (1..=64).contains(&name.len())
-        && !name.starts_with('-')
-        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-        && publisher.is_none_or(|peer| peer.parse::<PeerId>().is_ok())
-}
-
 fn check(name: &str) -> Result<(), Problem> {
     match is_service(name) {
         true => Ok(()),
@@ -108,7 +98,7 @@ fn check(name: &str) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_service;
+    use overlay::manifest::is_service;
 
     #[test]
     fn what_is_no_name_is_no_service() {

@@ -16,16 +16,16 @@ use axum::response::Response;
 use axum::Extension;
 use base64::prelude::{Engine, BASE64_STANDARD};
 use futures::stream::{FuturesUnordered, StreamExt};
-use overlay::io::{Answer, Command, Error, Event, MAX_BODY};
+use overlay::io::{Answer, Command, Error, Event, SessionInfo, MAX_BODY};
 use overlay::time::Millis;
 use serde::Deserialize;
 use serde_json::{json, Value};
 use tokio::sync::mpsc;
 
-use super::clients::{Permit, Use};
+use super::clients::Permit;
 use super::services::Manifest;
-use super::{stopped, Client, Gateway};
-use crate::node::{Handle, Session};
+use super::{stopped, Client, Gateway, Opened};
+use crate::node::Session;
 use crate::problem::Problem;
 
 /// Bytes of a frame: the largest body in base64, and room around it.
@@ -36,8 +36,6 @@ const MAX_CALLS: usize = 64;
 const MAX_WAITING: usize = 192;
 /// Bytes of their bodies; a frame more may be read. The node keeps a body until its call is answered.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
-/// How long the service is looked for.
-const OPEN_MS: u64 = 10_000;
 /// A call is given up after this time.
 const CALL_MS: u64 = 30_000;
 /// A client is asked whether it is there after this long; it has as long to answer.
@@ -57,10 +55,7 @@ pub async fn answer(
     Extension(client): Extension<Client>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Problem> {
-    let permit = gateway.0.clients.admit(client, Use::Session)?;
-    let manifest = gateway.0.services.manifest(&service).await?;
-    let (sender, events) = Handle::events();
-    let session = gateway.0.node.open(service, OPEN_MS, Some(sender)).await?;
+    let Opened { permit, manifest, session, events } = gateway.session(client, service).await?;
     let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
     Ok(upgrade.on_upgrade(move |socket| {
         Conversation { gateway, manifest, session, socket, _permit: permit }.run(events)
@@ -130,8 +125,8 @@ impl Conversation {
         let mut ping = tokio::time::interval(PING);
         let mut heard = true;
         let mut bytes = 0;
-        let info = self.session.info.clone();
-        self.say(json!({ "type": "open", "session": info.id, "server": info.server, "epoch": info.epoch, "term": info.term })).await?;
+        let opened = standing("open", &self.session.info);
+        self.say(opened).await?;
         loop {
             let listens = calls.len() < MAX_WAITING && bytes < MAX_WAITING_BYTES;
             // Whoever is not listened to may have answered.
@@ -178,7 +173,7 @@ impl Conversation {
                         self.say(json!({ "type": "datagram", "base64": BASE64_STANDARD.encode(body) })).await?;
                     }
                     Some(Event::Moved(info)) => {
-                        self.say(json!({ "type": "moved", "session": info.id, "server": info.server, "epoch": info.epoch, "term": info.term })).await?;
+                        self.say(standing("moved", &info)).await?;
                     }
                     Some(Event::SessionError { code, message, .. }) => {
                         self.say(json!({ "type": "error", "code": code, "message": message })).await?;
@@ -298,6 +293,11 @@ fn size(command: &Command) -> usize {
         | Command::Datagram { body, .. } => body.len(),
         _ => 0,
     }
+}
+
+/// Where the session is served.
+fn standing(what: &str, info: &SessionInfo) -> Value {
+    json!({ "type": what, "session": info.id, "server": info.server, "epoch": info.epoch, "term": info.term })
 }
 
 fn failed(id: Option<u64>, error: &Error) -> Value {

@@ -11,10 +11,10 @@ use axum::extract::{Path, State};
 use axum::http::{header, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use overlay::manifest::is_service;
 use tower::ServiceExt;
 
 use super::clients::Use;
-use super::services::is_service;
 use super::{Client, Gateway};
 use crate::api::Host;
 use crate::problem::Problem;
@@ -135,9 +135,7 @@ impl Gateway {
             };
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            let detail = "this address only answers GET and HEAD";
-            return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
-                .into_response();
+            return Problem::only_read().into_response();
         }
         let path = crate::api::decode_path(path.trim_start_matches('/'));
         let Some(client) = request.extensions().get::<Client>().copied() else {
