@@ -65,8 +65,8 @@ impl Node {
             Command::Call { session, method, body, deadline_ms } => {
                 let deadline = self.deadline(deadline_ms, CALL_WITHIN);
                 let check = check_call(&method, &body);
-                self.in_session(request, session, check, |s, _, out| {
-                    s.call(request, deadline, method, body, out);
+                self.in_session(request, session, check, |s, now, out| {
+                    s.call(now, request, deadline, method, body, out);
                 });
             }
             Command::Query { session, method, body, deadline_ms, max_age_ms } => {

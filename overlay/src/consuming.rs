@@ -1,12 +1,12 @@
 //! This node as a consumer: what its sessions want done.
 
 use crate::id::{PeerId, RequestId, SessionId};
-use crate::io::{Answer, Error, Event, Path, Query, SessionInfo};
+use crate::io::{Answer, Error, Event, Lane, Path, Query, SessionInfo};
 use crate::lookup::Purpose;
 use crate::node::Node;
 use crate::session::client::{Action, ClientSession};
 use crate::time::Time;
-use crate::wire::SessionFrame;
+use crate::wire::{ClientBody, ClientFrame, SessionFrame};
 
 /// Round trips that differ by less are alike, in microseconds: a busy tab answers that much later.
 const AS_NEAR: u64 = 5_000;
@@ -36,6 +36,12 @@ impl Node {
                     if !self.net.send_or_dial(&mut self.cx, peer, frame.lane(), &frame) {
                         unreachable = Some(peer);
                     }
+                }
+                Action::SendAs(peer, wire, seq, input) => {
+                    let Some(session) = self.sessions.get(&id) else { continue };
+                    let body = ClientBody::Input { seq, input };
+                    let frame = ClientFrame { service: session.service, session: wire, ack: 0, body };
+                    self.net.send(&mut self.cx, peer, Lane::Session, &SessionFrame::Client(frame));
                 }
                 Action::Connect(peer) => {
                     self.net.connect(&mut self.cx, peer);

@@ -567,6 +567,11 @@ impl Hosted {
         }
     }
 
+    /// Open sessions.
+    pub fn sessions(&self) -> usize {
+        self.instance.as_ref().map_or(0, |instance| instance.machine().sessions().count())
+    }
+
     /// For people.
     pub fn info(&self, cx: &Cx, net: &Net) -> HostedInfo {
         let role = match &self.instance {
@@ -583,10 +588,7 @@ impl Hosted {
             epoch: self.group.epoch(),
             term: self.group.term(),
             asleep: self.instance.as_ref().is_some_and(Instance::is_asleep),
-            sessions: self
-                .instance
-                .as_ref()
-                .map_or(0, |instance| instance.machine().sessions().count() as u32),
+            sessions: self.sessions() as u32,
             events: self.events,
             gas: self.gas,
             traps: self.traps,
@@ -603,6 +605,7 @@ impl Hosted {
             lag: self.group.members().keys().map(|id| self.group.lag(*id)).max().unwrap_or(0),
             unstored: self.instance.as_ref().and_then(|instance| self.saved.behind(instance.executed())),
             lost_since: self.saved.back_from.map(|at| at.0),
+            for_own_calls: false,
         }
     }
 }

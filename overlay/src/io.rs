@@ -583,6 +583,8 @@ pub struct HostedInfo {
     pub unstored: Option<u64>,
     /// The service came back from a checkpoint of this time (ms since the Unix epoch): what happened since may be lost.
     pub lost_since: Option<u64>,
+    /// A copy of a stateless service that came by itself, since this node calls it much.
+    pub for_own_calls: bool,
 }
 
 /// A peer as others see it.
@@ -675,6 +677,21 @@ pub enum Event {
         percent: u32,
         /// How late this node's alarms ring, in ms, when that is why; else 0.
         late_ms: u32,
+    },
+    /// A stateless service that this node calls runs here from now on, or not any more.
+    Placed {
+        /// `name@publisher`.
+        service: String,
+        /// Here, or at another peer.
+        here: bool,
+        /// What a call took here, in ms, as far as measured.
+        here_ms: Option<f64>,
+        /// What a call took at another peer, in ms, as far as measured.
+        there_ms: Option<f64>,
+        /// Calls in a second.
+        rate: f64,
+        /// What it costs to have it here, in ms.
+        cost_ms: f64,
     },
     /// A session follows its service to another server.
     Moved(SessionInfo),

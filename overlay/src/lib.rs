@@ -18,6 +18,7 @@
 //! | [`session`] | both sides of a session |
 //! | [`seeded`] | bugs on purpose, for the simulator's checks of its checks; never in a tab or relay |
 //! | `hosting`, `serving`, `offers`, `handover`, `replicas`, `checkpoint` | a service served here; who takes what; moving it; keeping its replicas; its state on disk |
+//! | `balance`, `placement`, `reads`, `standby` | shedding load; run it here or call it there; copies that answer reads, and warm ones |
 
 pub mod group;
 pub mod id;
@@ -48,6 +49,7 @@ mod node;
 mod offers;
 mod packages;
 mod peering;
+mod placement;
 mod publishing;
 mod reads;
 mod replicas;

@@ -68,6 +68,8 @@ pub(crate) enum Purpose {
         service: String,
         files: bool,
     },
+    /// Who else serves what is served here.
+    Others,
     /// A session looks for its server.
     Hosts {
         session: SessionId,
@@ -93,7 +95,7 @@ impl Node {
             }
             Some(Purpose::Publish { package }) => self.go_on_publishing(package),
             Some(Purpose::Recall { service }) => self.on_recall_searched(service),
-            Some(Purpose::HandOver { .. } | Purpose::Await { .. }) => {}
+            Some(Purpose::HandOver { .. } | Purpose::Await { .. } | Purpose::Others) => {}
             Some(Purpose::Package { request, service, files }) => {
                 self.fetch_package(request, &service, files)
             }
@@ -217,6 +219,7 @@ impl Node {
             let error = Error::NotPermitted(format!("{name} does not permit this host"));
             return self.answer_all(requests, Err(error));
         }
+        self.placement.keep(id);
         if self.hosted.get(&id).is_some_and(|hosted| hosted.is_serving()) {
             return self.answer_all(requests, Ok(Answer::Done));
         }
@@ -235,7 +238,7 @@ impl Node {
                     Error::Overloaded("the service is on its way already".to_owned(), Millis::secs(1));
                 return self.answer(request, Err(error));
             }
-            self.pulls.insert(package, (request, id));
+            self.pulls.insert(package, (Some(request), id));
             return self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
         }
         let Some(from) = hosts.first().copied() else {

@@ -11,11 +11,12 @@ use crate::directory::Directory;
 use crate::handover::target::Targets;
 use crate::hosting::Hosted;
 use crate::id::{InstanceId, PackageId, PeerId, RequestId, ServiceId, SessionId};
-use crate::io::{Config, Event, Input, Lane, Output, Role, Status, VolunteerPolicy, MAX_FRAME};
+use crate::io::{Config, Event, HostedInfo, Input, Lane, Output, Role, Status, VolunteerPolicy, MAX_FRAME};
 use crate::lookup::Purpose;
 use crate::net::Net;
 use crate::nicknames::Nicknames;
 use crate::packages::Packages;
+use crate::placement::Placement;
 use crate::rings::Rings;
 use crate::sandbox::SandboxEvent;
 use crate::session::client::ClientSession;
@@ -74,7 +75,8 @@ pub struct Node {
     /// Services that may come back from checkpoints.
     pub(crate) recalled: crate::checkpoint::RecalledServices,
     pub(crate) package_requests: Vec<crate::commands::PackageRequest>,
-    pub(crate) pulls: BTreeMap<PackageId, (RequestId, ServiceId)>,
+    /// Stateless services on their way here; without a request, by this node's own decision.
+    pub(crate) pulls: BTreeMap<PackageId, (Option<RequestId>, ServiceId)>,
     pub(crate) policy: Option<VolunteerPolicy>,
     pub(crate) nicknames: Nicknames,
     pub(crate) rings: Rings,
@@ -87,6 +89,8 @@ pub struct Node {
     pub(crate) dirty: BTreeSet<ServiceId>,
     /// What the services here cost.
     pub(crate) balance: Balance,
+    /// What calls cost here and there.
+    pub(crate) placement: Placement,
     housekeeping_at: Time,
     /// When peers that count are listened for next; `None` while nobody counts.
     watch_at: Option<Time>,
@@ -135,6 +139,7 @@ impl Node {
             next_instance: 0,
             dirty: BTreeSet::new(),
             balance: Balance::default(),
+            placement: Placement::default(),
             housekeeping_at: now + HOUSEKEEPING,
             watch_at: None,
             watched_at: now,
@@ -207,6 +212,7 @@ impl Node {
             self.retries.iter().map(|(at, _)| *at).min(),
             self.watch_at,
             self.balance.timeout(),
+            self.placement.timeout(),
         ];
         hosted.chain(sessions).chain(others.into_iter().flatten()).min()
     }
@@ -217,11 +223,16 @@ impl Node {
             joined: self.is_joined(),
             peers: self.net.infos(),
             relays: self.net.of_role(Role::Relay).map(|peer| peer.to_string()).collect(),
-            hosting: self.hosted.values().map(|hosted| hosted.info(&self.cx, &self.net)).collect(),
+            hosting: self.hosted.values().map(|hosted| self.hosted_info(hosted)).collect(),
             waiting: self.waiting_services(),
             sessions: self.sessions.values().map(|session| self.session_info(session)).collect(),
             volunteer: self.policy.clone(),
         }
+    }
+
+    fn hosted_info(&self, hosted: &Hosted) -> HostedInfo {
+        let for_own_calls = self.placement.is_own(&hosted.service);
+        HostedInfo { for_own_calls, ..hosted.info(&self.cx, &self.net) }
     }
 
     /// The groups that this node takes part in, for observers such as the simulator.
@@ -354,6 +365,7 @@ impl Node {
         self.keep_replicas();
         self.keep_checkpoints();
         self.keep_balance();
+        self.keep_placement();
         self.listen();
         if self.housekeeping_at <= now {
             self.housekeeping_at = now + HOUSEKEEPING;

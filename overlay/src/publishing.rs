@@ -144,14 +144,14 @@ impl Node {
             }
         }
         if let Some((request, service)) = self.pulls.get(&package).copied() {
-            match result.clone().and_then(|()| self.check_fit(package, true)) {
+            match result.clone().and_then(|()| self.check_fit(package, request.is_some())) {
                 Ok(()) => {
                     let providers = self.package_providers(service);
                     self.packages.prepare(&mut self.cx, &mut self.net, package, &providers);
                 }
                 Err(reason) => {
                     self.pulls.remove(&package);
-                    self.answer(request, Err(Error::Refused(reason)));
+                    self.fail_pull(request, service, reason);
                 }
             }
         }
@@ -165,6 +165,14 @@ impl Node {
                 Ok(()) => self.fetch_files(wanted),
                 Err(reason) => self.answer(wanted.request, Err(no_package(reason))),
             }
+        }
+    }
+
+    /// A service does not come here: whoever asked for it is told, and it is not tried again at once.
+    fn fail_pull(&mut self, request: Option<RequestId>, service: ServiceId, reason: String) {
+        match request {
+            Some(request) => self.answer(request, Err(Error::Refused(reason))),
+            None => self.placement.not_now(service, self.cx.now),
         }
     }
 
@@ -188,10 +196,10 @@ impl Node {
             match founded {
                 Ok(service) => {
                     let (until, name) = (self.cx.now + HOST_WITHIN, String::new());
-                    let wanted = Wanted { requests: vec![request], name, from: self.cx.me, until };
-                    self.targets.want(service, wanted);
+                    let requests = Vec::from_iter(request);
+                    self.targets.want(service, Wanted { requests, name, from: self.cx.me, until });
                 }
-                Err(reason) => self.answer(request, Err(Error::Refused(reason))),
+                Err(reason) => self.fail_pull(request, service, reason),
             }
         }
         // The log asks for the package too: its end is not that of a preparation.

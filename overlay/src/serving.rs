@@ -299,6 +299,7 @@ impl Node {
         self.cx.event(Event::Hosting { service: hosted.name });
         self.cx.signal(crate::cx::Signal::HelloChanged);
         self.apply_gas_limits();
+        self.sessions_leave_here(service);
         self.on_left();
     }
 

@@ -54,6 +54,8 @@ pub enum Action {
     Opened(RequestId),
     /// The session's server or its authority is another one now.
     Moved,
+    /// Send an input of a session on the wire that is this session's no more.
+    SendAs(PeerId, SessionId, u64, SessionInput),
     /// Ask the registry who serves.
     Lookup,
     /// Forget the session.
@@ -97,7 +99,8 @@ pub struct ClientSession {
     received: u64,
     acknowledged: u64,
     ack_at: Option<Time>,
-    calls: BTreeMap<u64, (RequestId, Time)>,
+    /// Calls under way.
+    calls: BTreeMap<u64, Called>,
     /// Read-only calls.
     queries: Queries,
     /// Inputs up to here are executed, as the server said.
@@ -110,6 +113,20 @@ pub struct ClientSession {
     no_datagrams: Option<Time>,
     /// Datagrams received.
     windows: Windows,
+    /// Neither side sent anything but calls and their replies.
+    only_calls: bool,
+    /// What calls took.
+    tally: Tally,
+    /// The session is about to go to another server.
+    moving: Option<moving::Move>,
+}
+
+/// A call under way.
+#[derive(Debug)]
+struct Called {
+    request: RequestId,
+    at: Time,
+    deadline: Time,
 }
 
 impl ClientSession {
@@ -155,6 +172,9 @@ impl ClientSession {
             held: VecDeque::new(),
             no_datagrams: None,
             windows: Windows::default(),
+            only_calls: true,
+            tally: Tally::default(),
+            moving: None,
         };
         session.push(SessionInput::Open, out);
         session
@@ -193,6 +213,7 @@ impl ClientSession {
     /// An ordered call.
     pub fn call(
         &mut self,
+        now: Time,
         request: RequestId,
         deadline: Time,
         method: String,
@@ -203,13 +224,19 @@ impl ClientSession {
             out.push(Action::Answer(request, Err(error)));
             return;
         }
+        if let Some(moving) = &mut self.moving {
+            moving.bytes += method.len() + body.len();
+            moving.waiting.push_back(moving::Waiting { request, deadline, method, body });
+            return;
+        }
         let seq = self.push(SessionInput::Call { method, body: ByteBuf::from(body) }, out);
-        self.calls.insert(seq, (request, deadline));
+        self.calls.insert(seq, Called { request, at: now, deadline });
     }
 
     /// An ordered message.
     pub fn message(&mut self, request: RequestId, body: Vec<u8>, out: &mut Vec<Action>) {
         let result = self.admit(body.len());
+        self.only_calls = false;
         if result.is_ok() {
             self.push(SessionInput::Message(ByteBuf::from(body)), out);
         }
@@ -228,7 +255,7 @@ impl ClientSession {
         replica: Option<PeerId>,
         out: &mut Vec<Action>,
     ) {
-        match self.queries.add(request, deadline, call, max_age) {
+        match self.queries.add(now, request, deadline, call, max_age) {
             Err(error) => out.push(Action::Answer(request, Err(error))),
             Ok(id) if self.phase == Phase::Open => {
                 self.queries.send(now, id, (self.epoch, self.done), replica.unwrap_or(self.server), out);
@@ -249,6 +276,7 @@ impl ClientSession {
             return;
         }
         out.push(Action::Answer(request, Ok(Answer::Done)));
+        self.only_calls = false;
         self.datagrams = self.datagrams.wrapping_add(1).max(1);
         let body = ClientBody::Datagram { seq: self.datagrams, body: ByteBuf::from(body) };
         if self.phase == Phase::Open {
@@ -339,17 +367,21 @@ impl ClientSession {
         self.trim(now, frame.ack);
         match frame.body {
             ServerBody::Out { seq, item } => self.receive(now, seq, item, out),
-            ServerBody::Answer { .. } => self.on_answer(from, frame, out),
+            ServerBody::Answer { .. } => {
+                let asked = self.on_answer(from, frame, out);
+                asked.into_iter().for_each(|at| self.tally.note(now.since(at)));
+            }
             ServerBody::Datagram { from, seq, body } => self.receive_datagram(from, seq, body, out),
             ServerBody::NoDatagrams => self.on_no_datagrams(now, out),
             _ => {}
         }
+        self.go_on_moving(now, out);
     }
 
-    fn on_answer(&mut self, from: PeerId, frame: ServerFrame, out: &mut Vec<Action>) {
-        if let ServerBody::Answer { id, result, index, age_ms } = frame.body {
-            self.queries.on_answer(from, id, result, (frame.epoch, index), age_ms, out);
-        }
+    /// An answer; when the query was asked.
+    fn on_answer(&mut self, from: PeerId, frame: ServerFrame, out: &mut Vec<Action>) -> Option<Time> {
+        let ServerBody::Answer { id, result, index, age_ms } = frame.body else { return None };
+        self.queries.on_answer(from, id, result, (frame.epoch, index), age_ms, out)
     }
 
     /// What a replica was asked goes to the server.
@@ -375,6 +407,7 @@ impl ClientSession {
     /// Time passes.
     pub fn handle_timeout(&mut self, now: Time, out: &mut Vec<Action>) {
         self.expire_calls(now, out);
+        self.go_on_moving(now, out);
         for replica in self.queries.late(now) {
             self.ask_server(now, replica, out);
         }
@@ -407,7 +440,7 @@ impl ClientSession {
 
     /// When [`ClientSession::handle_timeout`] wants to be called.
     pub fn timeout(&self) -> Option<Time> {
-        let calls = self.calls.values().map(|(_, deadline)| *deadline).min();
+        let calls = self.calls.values().map(|call| call.deadline).chain(self.move_timeout()).min();
         let queries = self.queries.timeout();
         let phase = match self.phase {
             Phase::Opening { deadline, .. } => self.seek_at.into_iter().chain([deadline]).min(),
@@ -418,7 +451,10 @@ impl ClientSession {
     }
 
     fn admit(&self, bytes: usize) -> Result<(), Error> {
-        if self.unacked.len() >= MAX_UNACKED || self.unacked_bytes + bytes > MAX_UNACKED_BYTES {
+        let (calls, held) =
+            self.moving.as_ref().map_or((0, 0), |moving| (moving.waiting.len(), moving.bytes));
+        let full = self.unacked.len() + calls >= MAX_UNACKED;
+        if full || self.unacked_bytes + held + bytes > MAX_UNACKED_BYTES {
             let what = "too many calls of this session wait for their server".to_owned();
             // One that is looked for is found within seconds; one that is there answers all the time.
             let after = if self.phase == Phase::Open { Millis(200) } else { Millis::secs(1) };
@@ -513,9 +549,9 @@ impl ClientSession {
     /// A stateless service forgets its sessions with their server: calls under way have an unknown outcome, and the
     /// session begins anew.
     fn renew(&mut self, now: Time, out: &mut Vec<Action>) {
-        for (_, (request, _)) in std::mem::take(&mut self.calls) {
+        for call in std::mem::take(&mut self.calls).into_values() {
             let error = Error::UnknownOutcome("the server was lost".to_owned());
-            out.push(Action::Answer(request, Err(error)));
+            out.push(Action::Answer(call.request, Err(error)));
         }
         self.unacked.clear();
         self.unacked_bytes = 0;
@@ -537,6 +573,8 @@ impl ClientSession {
         if self.stateless {
             self.renew(now, out);
         }
+        // Calls that waited for a move wait for the next server now.
+        self.go_on_moving(now, out);
         self.try_next(out);
     }
 
@@ -549,6 +587,11 @@ impl ClientSession {
         let turn = self.seek_turn % (others.len() + 1);
         self.seek_turn += 1;
         let peer = others.get(turn).copied().unwrap_or(self.server);
+        self.ask(peer, out);
+    }
+
+    /// Asks a peer whether it serves.
+    fn ask(&self, peer: PeerId, out: &mut Vec<Action>) {
         out.push(Action::Send(peer, self.resume()));
         if self.stateless || matches!(self.phase, Phase::Opening { .. }) {
             if let Some((seq, input)) = self.unacked.front().cloned() {
@@ -594,11 +637,13 @@ impl ClientSession {
         self.ack_at = self.ack_at.or(Some(now + ACK_AFTER));
         match item {
             OutItem::Reply { to, result } => {
-                if let Some((request, _)) = self.calls.remove(&to) {
-                    out.push(Action::Answer(request, reply(result)));
+                if let Some(call) = self.calls.remove(&to) {
+                    self.tally.note(now.since(call.at));
+                    out.push(Action::Answer(call.request, reply(result)));
                 }
             }
             OutItem::Message(body) => {
+                self.only_calls = false;
                 let event = Event::Message { session: self.id.to_string(), body: body.into_vec() };
                 out.push(Action::Event(event));
             }
@@ -630,22 +675,27 @@ impl ClientSession {
     }
 
     fn expire_calls(&mut self, now: Time, out: &mut Vec<Action>) {
-        let late = |deadline: Time| deadline <= now;
         let text = "the service did not answer in time; it is not known whether the call was executed";
         let calls: Vec<_> =
-            self.calls.iter().filter(|(_, (_, deadline))| late(*deadline)).map(|(seq, _)| *seq).collect();
+            self.calls.iter().filter(|(_, call)| call.deadline <= now).map(|(seq, _)| *seq).collect();
         for seq in calls {
-            if let Some((request, _)) = self.calls.remove(&seq) {
-                out.push(Action::Answer(request, Err(Error::Deadline(text.to_owned()))));
+            if let Some(call) = self.calls.remove(&seq) {
+                out.push(Action::Answer(call.request, Err(Error::Deadline(text.to_owned()))));
             }
+        }
+        if let Some(moving) = &mut self.moving {
+            moving.expire(now, out);
         }
         self.queries.expire(now, out);
     }
 
     /// Ends the session; what was under way has an unknown outcome.
     fn fail(&mut self, reason: &str, out: &mut Vec<Action>) {
-        for (_, (request, _)) in std::mem::take(&mut self.calls) {
-            out.push(Action::Answer(request, Err(Error::UnknownOutcome(reason.to_owned()))));
+        for call in std::mem::take(&mut self.calls).into_values() {
+            out.push(Action::Answer(call.request, Err(Error::UnknownOutcome(reason.to_owned()))));
+        }
+        for call in self.moving.take().into_iter().flat_map(|moving| moving.waiting) {
+            out.push(Action::Answer(call.request, Err(Error::Disconnected(reason.to_owned()))));
         }
         self.queries.fail(reason, out);
         out.push(Action::Event(Event::Closed { session: self.id.to_string(), reason: reason.to_owned() }));
@@ -669,6 +719,10 @@ pub(super) fn reply(result: CallResult) -> Result<Answer, Error> {
         CallResult::Trapped(reason) => Err(Error::Trapped(reason)),
     }
 }
+
+#[path = "moving.rs"]
+mod moving;
+pub use moving::Tally;
 
 #[cfg(test)]
 #[path = "client_tests.rs"]

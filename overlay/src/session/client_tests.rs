@@ -44,7 +44,7 @@ fn input(seq: u64, input: SessionInput) -> ClientBody {
 
 fn call(session: &mut ClientSession, request: u64) -> Vec<Action> {
     let mut out = Vec::new();
-    session.call(RequestId(request), NOW + Millis(30_000), "m".into(), vec![], &mut out);
+    session.call(NOW, RequestId(request), NOW + Millis(30_000), "m".into(), vec![], &mut out);
     out
 }
 

@@ -20,6 +20,7 @@ const MAX_READERS: usize = 16;
 #[derive(Debug)]
 struct Pending {
     request: RequestId,
+    at: Time,
     deadline: Time,
     method: String,
     body: Vec<u8>,
@@ -44,6 +45,7 @@ impl Queries {
     /// A new query; its id.
     pub fn add(
         &mut self,
+        now: Time,
         request: RequestId,
         deadline: Time,
         (method, body): (String, Vec<u8>),
@@ -53,7 +55,7 @@ impl Queries {
             return Err(Error::Overloaded("too many queries wait in this session".to_owned(), Millis(200)));
         }
         self.next += 1;
-        let pending = Pending { request, deadline, method, body, max_age, replica: None };
+        let pending = Pending { request, at: now, deadline, method, body, max_age, replica: None };
         self.pending.insert(self.next, pending);
         Ok(self.next)
     }
@@ -91,7 +93,7 @@ impl Queries {
         self.pending.get(&id).is_some_and(|query| query.replica.is_some_and(|(replica, _)| replica == peer))
     }
 
-    /// An answer.
+    /// An answer; when it was asked for.
     pub fn on_answer(
         &mut self,
         from: PeerId,
@@ -100,14 +102,15 @@ impl Queries {
         (epoch, index): (u64, u64),
         age_ms: u32,
         out: &mut Vec<Action>,
-    ) {
-        let Some(query) = self.pending.remove(&id) else { return };
+    ) -> Option<Time> {
+        let query = self.pending.remove(&id)?;
         self.seen = self.seen.max((epoch, index));
         let result = match (reply(result), query.max_age) {
             (Ok(Answer::Reply(body)), Some(_)) => Ok(Answer::Read { body, server: from.to_string(), age_ms }),
             (other, _) => other,
         };
         out.push(Action::Answer(query.request, result));
+        Some(query.at)
     }
 
     /// A peer cannot be asked any more, or does not answer: the queries that wait for it, for the server.

@@ -1,0 +1,144 @@
+//! Row 20: a stateless service is called at its host, comes to whoever calls it much and volunteers, and goes again.
+
+use overlay::id::{RequestId, SessionId};
+use overlay::io::{Answer, Command, Config, Event, Input, Output, Role, VolunteerPolicy};
+use overlay::Node;
+use simulator::link::LinkModel;
+use simulator::world::World;
+
+const RELAY: usize = 0;
+const HOST: usize = 1;
+const CALLER: usize = 2;
+
+struct Run {
+    world: World<Node>,
+    session: SessionId,
+    calls: u64,
+    replies: u64,
+    placed: Vec<bool>,
+}
+
+impl Run {
+    /// A relay, a host of a stateless service and a tab with a session; round trips take 40 to 60 ms.
+    fn new(state: &str, volunteers: bool) -> Self {
+        let mut world = World::new(7, LinkModel { latency_ms: [20, 30], ..LinkModel::default() });
+        for node in [RELAY, HOST, CALLER] {
+            let role = if node == RELAY { Role::Relay } else { Role::Tab };
+            let (secret_key, seed) = ([node as u8 + 1; 32], [node as u8 + 9; 32]);
+            let config = Config { secret_key, role, name: String::new(), seed };
+            world.add(Node::new(config, world.time()), node == RELAY);
+        }
+        while world.step(2_000_000).is_some() {}
+        let manifest = format!(
+            r#"{{"name":"plain","version":"1.0.0","engine":"wasm","state":"{state}","interface":{{"add":{{}}}},
+            "requires":{{"memoryMiB":1}},"qos":{{"standby":0}}}}"#
+        );
+        let (manifest, module) = (manifest.into_bytes(), b"toy:counter".to_vec());
+        let publish = Command::Publish { manifest, module, ui: Vec::new() };
+        let mut run = Self { world, session: SessionId(0), calls: 0, replies: 0, placed: Vec::new() };
+        run.tell(HOST, 1, publish);
+        run.pass(2_000);
+        if volunteers {
+            run.tell(CALLER, 2, Command::Volunteer(Some(VolunteerPolicy::default())));
+        }
+        run.tell(CALLER, 3, Command::Open { service: "plain".to_owned(), deadline_ms: 0 });
+        run.pass(2_000);
+        assert_ne!(run.session, SessionId(0), "the session is open");
+        run
+    }
+
+    fn tell(&mut self, node: usize, request: u64, command: Command) {
+        self.world.tell(node, Input::Command(RequestId(request), command));
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let end = self.world.now() + ms * 1_000;
+        while let Some(step) = self.world.step(end) {
+            for output in step.outputs.iter().filter(|_| step.node == Some(CALLER)) {
+                match output {
+                    Output::Answer { request: RequestId(3), result } => match result {
+                        Ok(Answer::Opened(info)) => {
+                            self.session = SessionId(u128::from_str_radix(&info.id, 16).expect("an id"))
+                        }
+                        other => panic!("{other:?}"),
+                    },
+                    Output::Answer { request: RequestId(number), result } if *number >= 100 => {
+                        assert!(matches!(result, Ok(Answer::Reply(_))), "call {number}: {result:?}");
+                        self.replies += 1;
+                    }
+                    Output::Event(Event::Placed { here, .. }) => self.placed.push(*here),
+                    Output::Event(Event::Closed { reason, .. }) => panic!("closed: {reason}"),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Calls for so many seconds, without waiting for replies.
+    fn call(&mut self, per_second: u64, seconds: u64) {
+        for _ in 0..per_second * seconds {
+            self.calls += 1;
+            let (session, method) = (self.session, "add".to_owned());
+            let call = Command::Call { session, method, body: Vec::new(), deadline_ms: 0 };
+            self.tell(CALLER, 100 + self.calls, call);
+            self.pass(1_000 / per_second);
+        }
+        self.pass(500);
+        assert_eq!(self.replies, self.calls, "every call is answered, once");
+    }
+
+    fn server(&self) -> String {
+        self.world.peer(CALLER).expect("it runs").status().sessions[0].server.clone()
+    }
+
+    fn id(&self, node: usize) -> String {
+        self.world.peer(node).expect("it runs").id().to_string()
+    }
+
+    fn hosting(&self) -> usize {
+        self.world.peer(CALLER).expect("it runs").serving().count()
+    }
+}
+
+#[test]
+fn a_stateless_service_comes_to_who_calls_it_much_and_goes_when_nobody_does() {
+    let mut run = Run::new("none", true);
+    run.call(20, 10);
+    assert_eq!((run.server(), run.hosting()), (run.id(CALLER), 1));
+    let hosting = run.world.peer(CALLER).expect("it runs").status().hosting;
+    assert!(hosting[0].for_own_calls);
+    run.pass(70_000);
+    assert_eq!((run.server(), run.hosting()), (run.id(HOST), 0), "unused for a minute");
+    run.call(1, 3);
+    assert_eq!(run.placed, [true, false]);
+}
+
+#[test]
+fn few_calls_are_made_where_the_service_is() {
+    let mut run = Run::new("none", true);
+    // One call in 40 seconds: a minute of them saves less than a copy costs.
+    for _ in 0..4 {
+        run.call(1, 1);
+        run.pass(39_000);
+    }
+    assert_eq!((run.server(), run.hosting(), run.placed.len()), (run.id(HOST), 0, 0));
+}
+
+#[test]
+fn nothing_comes_to_who_does_not_volunteer_and_nothing_with_state_comes() {
+    for (state, volunteers) in [("none", false), ("single", true)] {
+        let mut run = Run::new(state, volunteers);
+        run.call(20, 10);
+        assert_eq!((run.server(), run.hosting()), (run.id(HOST), 0), "{state}");
+    }
+}
+
+#[test]
+fn what_its_person_stops_does_not_come_back_at_once() {
+    let mut run = Run::new("none", true);
+    run.call(20, 10);
+    run.tell(CALLER, 4, Command::Drop { service: "plain".to_owned() });
+    run.pass(2_000);
+    run.call(20, 20);
+    assert_eq!((run.server(), run.hosting()), (run.id(HOST), 0));
+}
