@@ -368,6 +368,9 @@ impl Hosted {
             self.serve_from = Some((term, self.group.committed()));
         }
         self.report(cx, net, &mut happened);
+        while self.instance.as_mut().is_some_and(|instance| instance.go_on(cx)) {
+            self.report(cx, net, &mut happened);
+        }
         self.try_take_over(cx);
         self.follow_authority(cx, net, &mut happened);
         self.settle(cx);

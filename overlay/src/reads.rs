@@ -170,7 +170,8 @@ impl Hosted {
         let age_ms = u32::try_from(cx.now.since(job.as_of).0).unwrap_or(u32::MAX);
         let body = ServerBody::Answer { id: job.id, result, index: job.index, age_ms };
         let authority = (self.group.epoch(), self.group.term());
-        post(cx, net, self.service, job.key, authority, 0, body);
+        let bytes = post(cx, net, self.service, job.key, authority, 0, body);
+        self.instance.iter_mut().for_each(|instance| instance.sent(bytes.unwrap_or_default()));
     }
 
     /// When waiting reads are looked at again.

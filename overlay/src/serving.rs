@@ -18,6 +18,9 @@ use crate::wire::{ClientFrame, Control, ServerBody, ServerFrame, Step};
 
 /// Gas that one core executes in a second, roughly (guess, from the instrumenter's measurements).
 pub(crate) const GAS_PER_CORE: u64 = 1_000_000_000;
+const BYTES_PER_KBIT: u64 = 125;
+/// Without any way out nothing would ever be answered: bytes that a service may send in a second at least.
+const LEAST_OUTPUT: u64 = 1000;
 /// How long a former host tells stragglers where the service went (replication.md, Handover 4).
 const FORWARD_FOR: Millis = Millis::secs(30);
 /// How long a former host passes on late datagrams.
@@ -253,7 +256,7 @@ impl Node {
     /// Sets the volunteer policy; gas limits hold at once, the others for what comes.
     pub(crate) fn set_policy(&mut self, policy: Option<VolunteerPolicy>) {
         self.policy = policy;
-        self.apply_gas_limits();
+        self.apply_limits();
         self.cx.signal(crate::cx::Signal::HelloChanged);
         self.cx.event(Event::Status);
     }
@@ -298,7 +301,7 @@ impl Node {
         }
         self.cx.event(Event::Hosting { service: hosted.name });
         self.cx.signal(crate::cx::Signal::HelloChanged);
-        self.apply_gas_limits();
+        self.apply_limits();
         self.sessions_leave_here(service);
         self.on_left();
     }
@@ -308,7 +311,7 @@ impl Node {
         self.moved.remove(&service);
         self.hosted.insert(service, hosted);
         self.dirty.insert(service);
-        self.apply_gas_limits();
+        self.apply_limits();
         self.cx.event(Event::Hosting { service: name });
     }
 
@@ -405,12 +408,19 @@ impl Node {
         }
     }
 
-    /// A person's share of the processor is divided among what runs here.
-    pub(crate) fn apply_gas_limits(&mut self) {
-        let running = self.hosted.values().filter(|hosted| hosted.instance.is_some()).count().max(1) as u64;
-        let share = self.policy.as_ref().map(|policy| policy.gas_per_second() / running);
-        for instance in self.hosted.values_mut().filter_map(|hosted| hosted.instance.as_mut()) {
-            instance.limit_gas(self.cx.now, share);
+    /// What a person grants of the processor and of the way out is divided among what runs here: of the latter each service
+    /// has what its manifest asks for, and an equal part of the rest.
+    pub(crate) fn apply_limits(&mut self) {
+        let running = self.hosted.values().filter(|hosted| hosted.instance.is_some());
+        let asked: u64 = running.clone().map(|hosted| u64::from(hosted.up_kbps)).sum();
+        let running = running.count().max(1) as u64;
+        let gas = self.policy.as_ref().map(|policy| policy.gas_per_second() / running);
+        let rest =
+            self.policy.as_ref().map(|policy| u64::from(policy.up_kbps).saturating_sub(asked) / running);
+        for hosted in self.hosted.values_mut() {
+            let kbps = rest.map(|rest| u64::from(hosted.up_kbps) + rest);
+            let output = kbps.map(|kbps| (kbps * BYTES_PER_KBIT).max(LEAST_OUTPUT));
+            hosted.instance.iter_mut().for_each(|instance| instance.limit(self.cx.now, gas, output));
         }
     }
 }

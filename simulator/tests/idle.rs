@@ -1,26 +1,19 @@
 //! P15: what services cost that nobody uses; as many as a tab takes (60 packages).
 
+mod common;
+
 use overlay::id::RequestId;
-use overlay::io::{Command, Config, Input, Output, Role, VolunteerPolicy};
+use overlay::io::{Command, Input, Output, VolunteerPolicy};
 use overlay::Node;
 use simulator::link::LinkModel;
 use simulator::world::World;
 
-const RELAY: usize = 0;
 const HOST: usize = 1;
 const TABS: usize = 4;
 
 /// A relay, a tab that publishes `single` services and `replicated` ones, and volunteers that take replicas.
 fn world(single: usize, replicated: usize) -> World<Node> {
-    let mut world = World::new(1, LinkModel::default());
-    for node in 0..=TABS {
-        let role = if node == RELAY { Role::Relay } else { Role::Tab };
-        let (secret_key, seed) = ([node as u8 + 1; 32], [node as u8 + 9; 32]);
-        world.add(
-            Node::new(Config { secret_key, role, name: String::new(), seed }, world.time()),
-            node == RELAY,
-        );
-    }
+    let mut world = common::world(1, TABS, LinkModel::default());
     for node in HOST..=TABS {
         let policy =
             VolunteerPolicy { cpu: 100, memory_mib: 4096, storage_mib: 0, ..VolunteerPolicy::default() };
@@ -29,15 +22,7 @@ fn world(single: usize, replicated: usize) -> World<Node> {
     while world.step(2_000_000).is_some() {}
     for n in 0..single + replicated {
         let state = if n < single { "single" } else { "replicated-3" };
-        let manifest = format!(
-            r#"{{"name":"idle-{n}","version":"1.0.0","engine":"wasm","state":"{state}","interface":{{"add":{{}}}},
-            "requires":{{"memoryMiB":1}},"qos":{{"standby":0}}}}"#
-        );
-        let (manifest, module) = (manifest.into_bytes(), format!("toy:counter:{n}").into_bytes());
-        world.tell(
-            HOST,
-            Input::Command(RequestId(n as u64 + 1), Command::Publish { manifest, module, ui: Vec::new() }),
-        );
+        common::publish(&mut world, HOST, n as u64 + 1, &format!("idle-{n}"), state, n);
         let until = world.now() + 50_000;
         while world.step(until).is_some() {}
     }

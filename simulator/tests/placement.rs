@@ -1,12 +1,13 @@
 //! Row 20: a stateless service is called at its host, comes to whoever calls it much and volunteers, and goes again.
 
+mod common;
+
 use overlay::id::{RequestId, SessionId};
-use overlay::io::{Answer, Command, Config, Event, Input, Output, Role, VolunteerPolicy};
+use overlay::io::{Answer, Command, Event, Input, Output, VolunteerPolicy};
 use overlay::Node;
 use simulator::link::LinkModel;
 use simulator::world::World;
 
-const RELAY: usize = 0;
 const HOST: usize = 1;
 const CALLER: usize = 2;
 
@@ -21,22 +22,9 @@ struct Run {
 impl Run {
     /// A relay, a host of a stateless service and a tab with a session; round trips take 40 to 60 ms.
     fn new(state: &str, volunteers: bool) -> Self {
-        let mut world = World::new(7, LinkModel { latency_ms: [20, 30], ..LinkModel::default() });
-        for node in [RELAY, HOST, CALLER] {
-            let role = if node == RELAY { Role::Relay } else { Role::Tab };
-            let (secret_key, seed) = ([node as u8 + 1; 32], [node as u8 + 9; 32]);
-            let config = Config { secret_key, role, name: String::new(), seed };
-            world.add(Node::new(config, world.time()), node == RELAY);
-        }
-        while world.step(2_000_000).is_some() {}
-        let manifest = format!(
-            r#"{{"name":"plain","version":"1.0.0","engine":"wasm","state":"{state}","interface":{{"add":{{}}}},
-            "requires":{{"memoryMiB":1}},"qos":{{"standby":0}}}}"#
-        );
-        let (manifest, module) = (manifest.into_bytes(), b"toy:counter".to_vec());
-        let publish = Command::Publish { manifest, module, ui: Vec::new() };
+        let mut world = common::world(7, 2, LinkModel { latency_ms: [20, 30], ..LinkModel::default() });
+        common::publish(&mut world, HOST, 1, "plain", state, 0);
         let mut run = Self { world, session: SessionId(0), calls: 0, replies: 0, placed: Vec::new() };
-        run.tell(HOST, 1, publish);
         run.pass(2_000);
         if volunteers {
             run.tell(CALLER, 2, Command::Volunteer(Some(VolunteerPolicy::default())));

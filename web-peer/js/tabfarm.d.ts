@@ -123,6 +123,8 @@ export interface HostedService {
   unstored: number | null;
   /** The service came back from a checkpoint of this time (ms since 1970): what happened since then may be lost. */
   lostSince: number | null;
+  /** A copy of a stateless service that came by itself, since this tab calls it much; it goes when nobody calls it. */
+  forOwnCalls: boolean;
 }
 
 /** Somebody who claims a nick name. Several peers may: compare their keys. */
@@ -230,6 +232,16 @@ interface PeerEvents {
   /** More load than this tab's person grants is foreseen (`percent` of it), or its alarms ring `lateMs` late because its thread
    *  has too much to do: a service moves to another tab. */
   shed: CustomEvent<{ service: ServiceId; to: string; percent: number; lateMs: number }>;
+  /** A stateless service that this tab calls runs here from now on, or not any more. Times of one call and what it costs to
+   *  have the service here in ms, as far as measured; `rate` in calls a second. */
+  placed: CustomEvent<{
+    service: ServiceId;
+    here: boolean;
+    hereMs: number | null;
+    thereMs: number | null;
+    rate: number;
+    costMs: number;
+  }>;
   ring: CustomEvent<Ring>;
   /** A ring ended before it was answered. */
   ringOver: CustomEvent<{ ring: number }>;

@@ -106,8 +106,12 @@ pub struct Instance {
     since_bytes: usize,
     strikes: VecDeque<Time>,
     /// Gas that this node still grants in the current second; `None` means no limit.
-    budget: Option<Budget>,
+    gas: Option<Budget>,
+    /// Bytes that it may still send to consumers in the current second; `None` means no limit.
+    output: Option<Budget>,
     report: Report,
+    /// Something ran, and what it did is not sent yet: nothing else begins before that.
+    unreported: bool,
     ready: bool,
     /// Its worker has ended; the image has everything.
     asleep: bool,
@@ -120,6 +124,28 @@ struct Budget {
     per_second: u64,
     left: i128,
     at: Time,
+}
+
+impl Budget {
+    fn new(per_second: u64, now: Time) -> Self {
+        Self { per_second, left: per_second.into(), at: now }
+    }
+
+    /// Earns what the time since the last look is worth; is anything left?
+    fn has_some(&mut self, now: Time) -> bool {
+        let per_second = i128::from(self.per_second);
+        let earned = per_second * i128::from(now.since(self.at).0) / 1000;
+        self.left = (self.left + earned).min(per_second);
+        self.at = now;
+        self.left > 0
+    }
+
+    /// When something is left again.
+    fn refilled_at(&self) -> Option<Time> {
+        let missing = self.left.unsigned_abs() * 1000 / u128::from(self.per_second.max(1)) + 1;
+        let wait = Millis(u64::try_from(missing).unwrap_or(1000).clamp(1, 1000));
+        (self.left <= 0).then_some(self.at + wait)
+    }
 }
 
 impl Instance {
@@ -143,8 +169,10 @@ impl Instance {
             since: Vec::new(),
             since_bytes: 0,
             strikes: VecDeque::new(),
-            budget: None,
+            gas: None,
+            output: None,
             report: Report::default(),
+            unreported: false,
             ready: false,
             asleep: false,
             active_at: cx.now,
@@ -153,9 +181,23 @@ impl Instance {
         instance
     }
 
-    /// Limits the gas that this node spends on the service per second. Later, never other outcomes.
-    pub fn limit_gas(&mut self, now: Time, per_second: Option<u64>) {
-        self.budget = per_second.map(|per_second| Budget { per_second, left: per_second.into(), at: now });
+    /// Limits the gas that this node spends on the service, and the bytes that it sends to its consumers, per second.
+    /// Later, never other outcomes.
+    pub fn limit(&mut self, now: Time, gas: Option<u64>, output: Option<u64>) {
+        self.gas = gas.map(|per_second| Budget::new(per_second, now));
+        self.output = output.map(|per_second| Budget::new(per_second, now));
+    }
+
+    /// So many bytes were sent to consumers.
+    pub fn sent(&mut self, bytes: usize) {
+        if let Some(output) = &mut self.output {
+            output.left -= bytes as i128;
+        }
+    }
+
+    /// May it send what can as well be lost?
+    pub fn may_send(&mut self, now: Time) -> bool {
+        self.output.as_mut().is_none_or(|output| output.has_some(now))
     }
 
     /// Queues a committed payload. An unreadable one is a no-op, the same on every replica.
@@ -204,7 +246,8 @@ impl Instance {
         self.advance(cx);
     }
 
-    /// An event or query ran.
+    /// An event or query ran. The next begins with [`Instance::go_on`], once what this one did is sent: whoever waits for it
+    /// does not wait for all that came after it, too.
     pub fn on_ran(&mut self, cx: &mut Cx, run: u64, outcome: Outcome) {
         if run != self.run {
             return;
@@ -214,6 +257,7 @@ impl Instance {
                 let gas = gas_of(&outcome);
                 let next = self.machine.finish(outcome);
                 self.spend(gas);
+                self.unreported = next == Next::Done;
                 self.follow(cx, index, next);
             }
             Work::Query(job) => {
@@ -231,11 +275,20 @@ impl Instance {
                     Outcome::Failed { reply, .. } => CallResult::Failed(ByteBuf::from(reply)),
                     Outcome::Trapped { reason } => CallResult::Trapped(reason),
                 };
+                self.unreported = true;
                 self.report.answers.push((job, result));
             }
             other => self.work = other,
         }
         self.advance(cx);
+    }
+
+    /// What ran is reported: the next may begin. True if entries were executed by that without the module.
+    pub fn go_on(&mut self, cx: &mut Cx) -> bool {
+        self.unreported = false;
+        let before = self.executed;
+        self.advance(cx);
+        self.executed != before
     }
 
     /// A snapshot was taken.
@@ -301,7 +354,7 @@ impl Instance {
         }
     }
 
-    /// Goes on when the gas of a new second allows it, or goes to sleep.
+    /// Goes on when the limits of a new second allow it, or goes to sleep.
     pub fn handle_timeout(&mut self, cx: &mut Cx) {
         self.advance(cx);
     }
@@ -312,12 +365,11 @@ impl Instance {
         self.refill().or(sleeps)
     }
 
-    /// When the gas of a new second is there for what waits.
+    /// When the gas, and the bytes, of a new second are there for what waits.
     fn refill(&self) -> Option<Time> {
-        let budget = self.budget.as_ref().filter(|budget| budget.left <= 0)?;
         let waits = matches!(self.work, Work::Idle) && !self.has_nothing_to_do();
-        let missing = budget.left.unsigned_abs() * 1000 / u128::from(budget.per_second.max(1)) + 1;
-        waits.then(|| budget.at + Millis(u64::try_from(missing).unwrap_or(1000).clamp(1, 1000)))
+        let budgets = [&self.gas, &self.output].into_iter().flatten().filter(|_| waits);
+        budgets.filter_map(Budget::refilled_at).max()
     }
 
     /// What happened since the last call.
@@ -424,10 +476,10 @@ impl Instance {
     }
 
     fn work_off(&mut self, cx: &mut Cx) {
-        while self.ready && matches!(self.work, Work::Idle) {
+        while self.ready && matches!(self.work, Work::Idle) && !self.unreported {
             if self.wants_image || self.is_image_due() {
                 self.snapshot(cx);
-            } else if !self.has_gas(cx.now) {
+            } else if !self.is_within_limits(cx.now) {
                 return;
             } else if self.run % 8 == 7 && !self.queries.is_empty() || self.queue.is_empty() {
                 // Queries take turns with entries, so that neither starves.
@@ -479,17 +531,13 @@ impl Instance {
         self.since.len() >= IMAGE_EVERY_ENTRIES || self.since_bytes >= IMAGE_EVERY_BYTES
     }
 
-    fn has_gas(&mut self, now: Time) -> bool {
-        let Some(budget) = &mut self.budget else { return true };
-        let per_second = i128::from(budget.per_second);
-        let earned = per_second * i128::from(now.since(budget.at).0) / 1000;
-        budget.left = (budget.left + earned).min(per_second);
-        budget.at = now;
-        budget.left > 0
+    fn is_within_limits(&mut self, now: Time) -> bool {
+        let mut budgets = [&mut self.gas, &mut self.output].into_iter().flatten();
+        budgets.all(|budget| budget.has_some(now))
     }
 
     fn spend(&mut self, gas: u64) {
-        if let Some(budget) = &mut self.budget {
+        if let Some(budget) = &mut self.gas {
             budget.left -= i128::from(gas);
         }
     }

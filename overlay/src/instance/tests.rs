@@ -185,12 +185,15 @@ fn entries_run_one_at_a_time_in_order() {
     let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("one event at a time") };
     assert_eq!((instance.executed(), instance.backlog()), (1, 1));
     instance.on_ran(&mut cx, run, done(b"", vec![]));
+    instance.go_on(&mut cx);
     let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("the next event") };
     assert_eq!(instance.executed(), 2);
     // Of another run: ignored.
     instance.on_ran(&mut cx, run + 7, done(b"", vec![]));
+    instance.go_on(&mut cx);
     assert_eq!(instance.executed(), 2);
     instance.on_ran(&mut cx, run, done(b"", vec![]));
+    instance.go_on(&mut cx);
     assert_eq!(instance.executed(), 3);
     assert!(instance.take_report().notes.touched.contains(&KEY));
 }
@@ -200,11 +203,13 @@ fn a_lost_worker_is_made_again_from_the_image_and_the_log_since() {
     let (mut cx, mut instance) = start();
     instance.enqueue(&mut cx, 1, &wire::encode(&session(KEY, 1, SessionInput::Open)));
     instance.on_ran(&mut cx, 1, done(b"", vec![]));
+    instance.go_on(&mut cx);
     instance.take_image(&mut cx);
     instance.on_snapshot(&mut cx, 2, b"memory".to_vec());
     assert_eq!(instance.take_report().image.unwrap().index, 1);
     instance.enqueue(&mut cx, 2, &wire::encode(&call(KEY, 2)));
     instance.on_ran(&mut cx, 3, done(b"", vec![]));
+    instance.go_on(&mut cx);
     instance.enqueue(&mut cx, 3, &wire::encode(&call(KEY, 3)));
     commands(&mut cx);
 
@@ -217,6 +222,7 @@ fn a_lost_worker_is_made_again_from_the_image_and_the_log_since() {
     for executed in [2, 3] {
         let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("the log since") };
         instance.on_ran(&mut cx, run, done(b"", vec![]));
+        instance.go_on(&mut cx);
         assert_eq!(instance.executed(), executed);
     }
     instance.on_failed(&mut cx, "again".into());
@@ -226,12 +232,28 @@ fn a_lost_worker_is_made_again_from_the_image_and_the_log_since() {
 }
 
 #[test]
+fn what_ran_is_reported_before_the_next_begins() {
+    let (mut cx, mut instance) = start();
+    for (index, entry) in [(1, session(KEY, 1, SessionInput::Open)), (2, call(KEY, 2)), (3, call(KEY, 3))] {
+        instance.enqueue(&mut cx, index, &wire::encode(&entry));
+    }
+    for executed in [1, 2] {
+        let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("one at a time") };
+        instance.on_ran(&mut cx, run, done(b"reply", vec![]));
+        assert_eq!((instance.executed(), commands(&mut cx)), (executed, vec![]));
+        assert!(instance.take_report().notes.touched.contains(&KEY));
+        instance.go_on(&mut cx);
+    }
+}
+
+#[test]
 fn gas_above_the_share_delays_and_does_not_change() {
     let (mut cx, mut instance) = start();
-    instance.limit_gas(NOW, Some(1000));
+    instance.limit(NOW, Some(1000), None);
     instance.enqueue(&mut cx, 1, &wire::encode(&session(KEY, 1, SessionInput::Open)));
     let expensive = Outcome::Done { reply: vec![], effects: vec![], gas: 1500 };
     instance.on_ran(&mut cx, 1, expensive);
+    instance.go_on(&mut cx);
     commands(&mut cx);
     instance.enqueue(&mut cx, 2, &wire::encode(&call(KEY, 2)));
     assert_eq!(commands(&mut cx), []);
@@ -244,10 +266,30 @@ fn gas_above_the_share_delays_and_does_not_change() {
 }
 
 #[test]
+fn bytes_above_the_share_delay_and_what_may_be_lost_is_not_sent() {
+    let (mut cx, mut instance) = start();
+    instance.limit(NOW, None, Some(1000));
+    instance.enqueue(&mut cx, 1, &wire::encode(&session(KEY, 1, SessionInput::Open)));
+    instance.on_ran(&mut cx, 1, done(b"", vec![]));
+    instance.go_on(&mut cx);
+    instance.sent(1500);
+    commands(&mut cx);
+    instance.enqueue(&mut cx, 2, &wire::encode(&call(KEY, 2)));
+    assert_eq!((commands(&mut cx), instance.may_send(NOW)), (vec![], false));
+    let due = instance.timeout().expect("it waits");
+    assert_eq!(due, Time(NOW.0 + 501));
+    cx.now = due;
+    instance.handle_timeout(&mut cx);
+    assert_eq!(commands(&mut cx).len(), 1);
+    assert!(instance.may_send(due));
+}
+
+#[test]
 fn who_has_nothing_to_do_sleeps_and_is_woken_by_work() {
     let (mut cx, mut instance) = start();
     instance.enqueue(&mut cx, 1, &wire::encode(&session(KEY, 1, SessionInput::Open)));
     instance.on_ran(&mut cx, 1, done(b"", vec![]));
+    instance.go_on(&mut cx);
     commands(&mut cx);
     assert_eq!(instance.timeout(), Some(NOW + SLEEP_AFTER));
     cx.now = NOW + SLEEP_AFTER;
@@ -260,6 +302,7 @@ fn who_has_nothing_to_do_sleeps_and_is_woken_by_work() {
     instance.on_snapshot(&mut cx, run, b"memory".to_vec());
     let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("the call") };
     instance.on_ran(&mut cx, run, done(b"", vec![]));
+    instance.go_on(&mut cx);
     assert_eq!(instance.timeout(), Some(NOW + SLEEP_AFTER + SLEEP_AFTER));
 
     cx.now = cx.now + SLEEP_AFTER;
@@ -281,6 +324,7 @@ fn who_has_nothing_to_do_sleeps_and_is_woken_by_work() {
     instance.on_created(&mut cx);
     let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("the call that woke it") };
     instance.on_ran(&mut cx, run, done(b"", vec![]));
+    instance.go_on(&mut cx);
     assert_eq!((instance.executed(), instance.is_asleep()), (3, false));
     assert_eq!(instance.machine().session(&KEY).unwrap().executed, 3);
 }
@@ -299,6 +343,7 @@ fn a_sleeper_whose_worker_cannot_be_made_is_tried_again_from_its_image() {
     instance.on_created(&mut cx);
     let [SandboxCommand::Run { run, .. }] = commands(&mut cx)[..] else { panic!("the entry") };
     instance.on_ran(&mut cx, run, done(b"", vec![]));
+    instance.go_on(&mut cx);
     assert_eq!(instance.executed(), 1);
 }
 

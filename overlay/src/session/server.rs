@@ -178,7 +178,8 @@ impl Server {
             }
             ClientBody::Datagram { seq, body } => {
                 let handle = parts.instance.machine().session(&key).map(|session| session.handle);
-                let Some(from) = handle.filter(|_| body.len() <= MAX_DATAGRAM) else { return };
+                let may = body.len() <= MAX_DATAGRAM && parts.instance.may_send(cx.now);
+                let Some(from) = handle.filter(|_| may) else { return };
                 for other in parts.instance.machine().roommates(&key) {
                     self.send(cx, parts, other, ServerBody::Datagram { from, seq, body: body.clone() });
                 }
@@ -473,9 +474,10 @@ impl Server {
         let authority = (parts.group.epoch(), parts.group.term());
         for (seq, item) in items {
             let body = ServerBody::Out { seq, item };
-            if !post(cx, parts.net, self.service, key, authority, executed, body) {
+            let Some(bytes) = post(cx, parts.net, self.service, key, authority, executed, body) else {
                 return;
-            }
+            };
+            parts.instance.sent(bytes);
         }
         if let Some(attached) = self.attached.get_mut(&key) {
             attached.sent = last;
@@ -501,11 +503,12 @@ impl Server {
         let session = parts.instance.machine().session(&key);
         let executed = session.map_or(0, |session| self.told(&key, session).0);
         let authority = (parts.group.epoch(), parts.group.term());
-        post(cx, parts.net, self.service, key, authority, executed, body);
+        let bytes = post(cx, parts.net, self.service, key, authority, executed, body);
+        parts.instance.sent(bytes.unwrap_or_default());
     }
 }
 
-/// Sends a frame of a session to its consumer, if that is connected.
+/// Sends a frame of a session to its consumer, if that is connected; how many bytes go out.
 pub fn post(
     cx: &mut Cx,
     net: &mut Net,
@@ -514,7 +517,9 @@ pub fn post(
     (epoch, term): (u64, u64),
     ack: u64,
     body: ServerBody,
-) -> bool {
+) -> Option<usize> {
     let frame = SessionFrame::Server(ServerFrame { service, session: key.1, epoch, term, ack, body });
-    net.send(cx, key.0, frame.lane(), &frame)
+    let (lane, frame) = (frame.lane(), wire::encode(&frame));
+    let bytes = if key.0 == cx.me { 0 } else { frame.len() };
+    net.send_frame(cx, key.0, lane, frame).then_some(bytes)
 }
