@@ -6,7 +6,9 @@ use std::fmt::Debug;
 use overlay::id::{BlobId, Hash, PackageId, PeerId, ServiceId, SessionId};
 use overlay::io::{Lane, Role};
 use overlay::manifest::{self, Manifest, StateKind};
-use overlay::registry::{Genesis, HostRecord, NickRecord, ServiceRecord, Succession, Validated};
+use overlay::registry::{
+    Genesis, HostRecord, NickRecord, Rating, RatingRecord, ServiceRecord, Succession, Validated,
+};
 use overlay::time::{Millis, Time};
 use overlay::transfer::BulkMessage;
 use overlay::wire::{
@@ -153,7 +155,17 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
         expires: now + overlay::registry::NICK_LIFETIME,
         withdrawn: false,
     };
-    [service.encode(&secret), host.encode(&secret), nick.encode(&secret)].into_iter().flatten().collect()
+    let rating = RatingRecord {
+        service: service.service(),
+        rater: me,
+        stars: 4,
+        sequence: now.0,
+        created: now,
+        expires: now + overlay::registry::RATING_LIFETIME,
+    };
+    let records =
+        [service.encode(&secret), host.encode(&secret), nick.encode(&secret), rating.encode(&secret)];
+    records.into_iter().flatten().collect()
 }
 
 /// A manifest as its author writes it, and as a peer sends it.

@@ -6,6 +6,7 @@ use crate::id::{BlobId, PackageId, PeerId, RequestId, ServiceId};
 use crate::io::{Answer, Command, Error, Output, Role, MAX_BODY, MAX_DATAGRAM};
 use crate::lookup::{Purpose, FIND_HOST_WITHIN, HOST_WITHIN, MAX_RETRIES};
 use crate::node::{Leaving, Node};
+use crate::registry::{RatingRecord, RATING_LIFETIME};
 use crate::session::client::Action;
 use crate::time::{Millis, Time};
 
@@ -109,6 +110,9 @@ impl Node {
             Command::Package { service, files } => {
                 self.look_up(service.clone(), Purpose::Package { request, service, files });
             }
+            Command::Rate { service, stars } => {
+                self.look_up(service.clone(), Purpose::Rate { request, service, stars });
+            }
             Command::Drop { service } => match self.hosted_service(&service) {
                 Ok(service) => {
                     self.remove_hosted(service, None);
@@ -128,6 +132,25 @@ impl Node {
             Command::Ring { peer, conference, nick } => self.ring(request, peer, conference, nick),
             Command::PickUp { ring, accept } => self.pick_up(request, ring, accept),
         }
+    }
+
+    /// Signs a rating and gives it to the relays, who keep ratings.
+    pub(crate) fn rate(&mut self, service: &str, stars: u8) -> Result<(), Error> {
+        let record = self.directory.index().resolve(service, self.cx.now)?;
+        let (service, name) = (record.service(), record.full_name());
+        if record.publisher == self.cx.me {
+            return Err(Error::NotPermitted(format!("{name} is this peer's own")));
+        }
+        if self.net.of_role(Role::Relay).next().is_none() {
+            return Err(Error::Disconnected("no relay that keeps ratings is connected".to_owned()));
+        }
+        let (rater, now) = (self.cx.me, self.cx.now);
+        let (sequence, created, expires) = (now.0, now, now + RATING_LIFETIME);
+        let rating = RatingRecord { service, rater, stars, sequence, created, expires };
+        let record = rating.encode(&self.secret).map_err(|error| Error::Refused(error.to_string()))?;
+        self.directory.learn(&self.cx, &mut self.net, &record);
+        self.directory.push_to_relays(&mut self.cx, &mut self.net, vec![record], None);
+        Ok(())
     }
 
     /// A blob that a `package` command may wait for.

@@ -8,7 +8,7 @@ use crate::cx::{Cx, Signal};
 use crate::id::{Hash, PeerId, ServiceId};
 use crate::io::{DhtCommand, DhtEvent, Lane, Output, Query, Role};
 use crate::net::Net;
-use crate::registry::{self, Change, Index, RecordError, Validated};
+use crate::registry::{self, Change, Index, Rating, RecordError, Validated};
 use crate::time::{Millis, Time};
 use crate::wire::Control;
 
@@ -97,7 +97,7 @@ impl Directory {
                     self.learn(cx, net, &orphan);
                 });
             }
-            Err(_) => {}
+            Ok(Change::Rating(_)) | Err(_) => {}
         }
         result.is_ok()
     }
@@ -145,7 +145,14 @@ impl Directory {
     }
 
     /// Somebody answered a search.
-    pub fn on_found(&mut self, cx: &mut Cx, net: &mut Net, from: PeerId, id: u64, records: &[ByteBuf]) {
+    pub fn on_found(
+        &mut self,
+        cx: &mut Cx,
+        net: &mut Net,
+        from: PeerId,
+        id: u64,
+        (records, ratings): (&[ByteBuf], &[(ServiceId, Rating)]),
+    ) {
         let is_relay =
             net.peer(&from).and_then(|peer| peer.hello.as_ref()).is_some_and(|h| h.role == Role::Relay);
         let Some(search) = self.searches.get_mut(&id) else { return };
@@ -156,6 +163,9 @@ impl Directory {
         search.found |= !records.is_empty();
         for record in records {
             self.learn(cx, net, record);
+        }
+        for (service, rating) in ratings.iter().filter(|_| is_relay) {
+            self.index.hear_rating(*service, *rating);
         }
         self.step(cx, net, id);
     }

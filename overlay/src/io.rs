@@ -301,6 +301,13 @@ pub enum Command {
         /// The assets, too; else none are in the answer.
         files: bool,
     },
+    /// Give a service one to five stars; zero takes them back. Answer: `Done`.
+    Rate {
+        /// As in `Open`.
+        service: String,
+        /// At most 5.
+        stars: u8,
+    },
     /// Stop serving a service here without handing it over: its state is lost. Answer: `Done`.
     Drop {
         /// As in `Open`.
@@ -495,6 +502,17 @@ pub struct ServiceInfo {
     pub hosts: Vec<String>,
     /// The publisher's sequence number of this record: ms since the Unix epoch.
     pub sequence: u64,
+    /// How it is rated, if anybody rated it.
+    pub rating: Option<RatingInfo>,
+}
+
+/// How a service is rated, by how many keys; one person may have many.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RatingInfo {
+    /// 1 to 5 stars.
+    pub mean: f64,
+    /// Who rated.
+    pub count: u32,
 }
 
 /// A session's state.

@@ -68,6 +68,11 @@ pub(crate) enum Purpose {
         service: String,
         files: bool,
     },
+    Rate {
+        request: RequestId,
+        service: String,
+        stars: u8,
+    },
     /// Who else serves what is served here.
     Others,
     /// A session looks for its server.
@@ -98,6 +103,10 @@ impl Node {
             Some(Purpose::HandOver { .. } | Purpose::Await { .. } | Purpose::Others) => {}
             Some(Purpose::Package { request, service, files }) => {
                 self.fetch_package(request, &service, files)
+            }
+            Some(Purpose::Rate { request, service, stars }) => {
+                let rated = self.rate(&service, stars);
+                self.answer(request, rated.map(|()| Answer::Done));
             }
             Some(Purpose::Hosts { session }) => {
                 let Some(service) = self.sessions.get(&session).map(|session| session.service) else {

@@ -89,12 +89,17 @@ impl Node {
             Control::Query { id, query } if self.net.admit_query(self.cx.now, from) => {
                 let records = self.directory.index().search_records(&query, self.cx.now);
                 let records = records.into_iter().map(ByteBuf::from).collect();
-                self.net.send(&mut self.cx, from, Lane::Control, &Control::Found { id, records });
+                let ratings = match self.role {
+                    Role::Relay => self.directory.index().search_ratings(&query, self.cx.now),
+                    Role::Tab => Vec::new(),
+                };
+                let found = Control::Found { id, records, ratings };
+                self.net.send(&mut self.cx, from, Lane::Control, &found);
             }
             // It asks too often: its search goes on without this node.
             Control::Query { .. } => {}
-            Control::Found { id, records } => {
-                self.directory.on_found(&mut self.cx, &mut self.net, from, id, &records);
+            Control::Found { id, records, ratings } => {
+                self.directory.on_found(&mut self.cx, &mut self.net, from, id, (&records, &ratings));
             }
             Control::Digest(digest) => {
                 let missing = self.directory.index().missing(&digest);

@@ -9,7 +9,7 @@ use serde_bytes::ByteBuf;
 
 use crate::id::{BlobId, Hash, PackageId, PeerId, ServiceId, SessionId};
 use crate::io::{Lane, Query, Role, MAX_DATAGRAM_FRAME, MAX_FRAME};
-use crate::registry::Succession;
+use crate::registry::{Rating, Succession};
 use crate::time::Millis;
 
 /// The version of every message on every lane. A node refuses frames of another version by name.
@@ -118,6 +118,8 @@ pub enum Control {
         id: u64,
         /// Signed records of services and hosts.
         records: Vec<ByteBuf>,
+        /// How services among them are rated.
+        ratings: Vec<(ServiceId, Rating)>,
     },
     /// Relay to relay: what I have.
     Digest(Vec<(Hash, u64)>),
@@ -660,8 +662,10 @@ impl Control {
                 fits("addresses", hello.addresses.len() > 4 || hello.addresses.iter().any(|a| a.len() > 512))
             }
             Control::Peers(peers) => fits("peers", peers.len() > MAX_PEERS),
-            Control::Records(records) | Control::Found { records, .. } => {
-                fits("records", records.len() > MAX_RECORDS)
+            Control::Records(records) => fits("records", records.len() > MAX_RECORDS),
+            Control::Found { records, ratings, .. } => {
+                fits("records", records.len() > MAX_RECORDS)?;
+                fits("ratings", ratings.len() > MAX_RECORDS)
             }
             Control::Digest(digest) => fits("digest", digest.len() > MAX_DIGEST),
             Control::Missing(keys) => fits("missing", keys.len() > MAX_DIGEST),

@@ -71,7 +71,7 @@ test("methods, properties and events are those of the promise", () =>
       session.close();
       await until(() => got.close.length > 0, 10_000, "close");
       const after = await codeOf(session.call("state"));
-      peer.rate(chat, 5);
+      peer.rate(chat, 6);
       await until(() => heard.error.length > 0, 10_000, "rate's refusal");
       peer.volunteer({ cpu: 10, memoryMiB: 64, storageMiB: 0, services: ["chat"] });
       await until(() => peer.status().volunteer !== null, 10_000, "volunteering");
@@ -223,4 +223,41 @@ test("a peer that is alone runs what it publishes, and nobody hears of it", () =
     assert.ok(!tried.id.endsWith(page.id), "under a key of its own");
     assert.deepEqual(await other.evaluate(async () => (await peer.find({})).map((each) => each.id)), []);
     assert.equal(await other.evaluate((id) => codeOf(peer.open(id)), tried.id), "not-found");
+  }));
+
+test("stars of peers are found with a service, one rating of each peer", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const browser = await world.browser();
+    const [author, one, two] = await Promise.all(
+      ["author", "one", "two"].map(async (name) => joinPage(await world.page(browser, name), relay)),
+    );
+    const service = await publish(author, "counter");
+    const rating = async (page) => (await page.evaluate(() => peer.find({ name: "counter" })))[0]?.rating;
+    const rates = (page, stars) => page.evaluate(([service, stars]) => peer.rate(service, stars), [service, stars]);
+    const becomes = async (expected) => {
+      for (const page of [author, one, two]) {
+        await soon(page, async (expected) => JSON.stringify((await peer.find({ name: "counter" }))[0]?.rating) === expected, JSON.stringify(expected));
+      }
+    };
+    assert.equal(await rating(one), null);
+    await rates(one, 5);
+    await becomes({ mean: 5, count: 1 });
+    await rates(two, 2);
+    await becomes({ mean: 3.5, count: 2 });
+    await rates(two, 4);
+    await becomes({ mean: 4.5, count: 2 });
+    await rates(one, 0);
+    await becomes({ mean: 4, count: 1 });
+    const [listed] = await (await fetch(`${relay.url}/api/services?q=counter`)).json();
+    assert.deepEqual(listed.rating, { mean: 4, count: 1 });
+    const refused = await author.evaluate(async (service) => {
+      const errors = [];
+      peer.addEventListener("error", ({ detail }) => errors.push(detail.code));
+      peer.rate(service, 5);
+      peer.rate("nothing-of-the-kind", 5);
+      await until(() => errors.length === 2, 20_000, "two refusals");
+      return errors.sort();
+    }, service);
+    assert.deepEqual(refused, ["not-found", "not-permitted"], "nobody rates a service of its own");
   }));

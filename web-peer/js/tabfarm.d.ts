@@ -78,6 +78,8 @@ export interface ServiceRecord {
   hosts: string[];
   /** When it was published, in ms since the Unix epoch. */
   sequence: number;
+  /** How it is rated: 1 to 5 stars, by how many peers. One person may have many peers. */
+  rating: { mean: number; count: number } | null;
 }
 
 export interface PeerInfo {
@@ -296,7 +298,8 @@ export class Peer extends EventTarget {
   pins(): Record<string, ServiceId>;
   /** What the calls of this peer's sessions cost, by service; the last 128 that were called. */
   measured(): Measured[];
-  /** Refused by an `error` event: this version keeps no ratings. */
+  /** Gives a service 1 to 5 stars, or takes them back with 0; refusals are `error` events. Relays keep ratings, one of each peer, for
+   *  90 days; a publisher cannot rate its own. */
   rate(service: string, stars: number): void;
   /** Open sessions of this peer. */
   sessions(): Session[];

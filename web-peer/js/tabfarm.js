@@ -219,8 +219,9 @@ export class Peer extends EventTarget {
     return this.#measures.all();
   }
 
-  rate() {
-    this.#report(new TabfarmError('refused', 'ratings are not kept yet'));
+  rate(service, stars) {
+    if (![0, 1, 2, 3, 4, 5].includes(stars)) return this.#report(new TabfarmError('refused', 'a rating is 1 to 5 stars, or 0 to take it back'));
+    this.#ask((id) => this.#raw.rate(id, String(service), stars)).catch((error) => this.#report(error));
   }
 
   async leave() {

@@ -272,6 +272,11 @@ impl RawPeer {
         self.command(request, Command::Package { service, files: true });
     }
 
+    /// Gives a service stars, or takes them back with zero.
+    pub fn rate(&self, request: f64, service: String, stars: u8) {
+        self.command(request, Command::Rate { service, stars });
+    }
+
     /// Stops serving without handing over.
     #[wasm_bindgen(js_name = dropService)]
     pub fn drop_service(&self, request: f64, service: String) {

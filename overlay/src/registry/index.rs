@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::rating::{rating_key, Rating, RatingRecord, Ratings};
 use super::record::{HostRecord, RecordError, ServiceRecord, Validated, HOST_LIFETIME, SKEW};
 use crate::id::{Hash, PeerId, ServiceId};
-use crate::io::{Error, Query, ServiceInfo};
+use crate::io::{Error, Query, RatingInfo, ServiceInfo};
 use crate::manifest::StateKind;
 use crate::time::Time;
 use crate::wire::{MAX_DIGEST, MAX_RECORDS};
@@ -18,6 +19,8 @@ pub const MAX_HOSTS_KNOWN: usize = 8;
 pub const MAX_RESULTS: usize = 200;
 /// How many of the services that were heard of longest ago are looked at for one that nobody serves.
 const MAX_AGED: usize = 256;
+/// The most ratings in an index, of all services together.
+const MAX_ALL_RATINGS: usize = 65_536;
 /// The most candidates that an ambiguous name lists.
 const MAX_CANDIDATES: usize = 20;
 
@@ -28,6 +31,16 @@ pub enum Change {
     Service(ServiceId),
     /// A host of a service is new here or has a newer record.
     Host(ServiceId, PeerId),
+    /// A peer rated a service anew.
+    Rating(ServiceId),
+}
+
+/// A record of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    Service,
+    Host(PeerId),
+    Rating(PeerId),
 }
 
 /// Records by service. Every record passed validation; the newest of each owner is kept.
@@ -40,8 +53,10 @@ pub struct Index {
     by_tag: BTreeMap<String, BTreeSet<ServiceId>>,
     /// Services by when they were heard of last.
     by_age: BTreeSet<(Time, ServiceId)>,
-    /// What a digest lists: the service, and the host for a host's record.
-    keys: BTreeMap<Hash, (ServiceId, Option<PeerId>)>,
+    /// What a digest lists.
+    keys: BTreeMap<Hash, (ServiceId, Slot)>,
+    /// Ratings of all services.
+    ratings: usize,
 }
 
 #[derive(Debug)]
@@ -52,6 +67,9 @@ struct Entry {
     bytes: Vec<u8>,
     received: Time,
     hosts: BTreeMap<PeerId, HostEntry>,
+    ratings: Ratings,
+    /// What a relay said last of how it is rated.
+    heard: Option<Rating>,
 }
 
 #[derive(Debug)]
@@ -74,6 +92,7 @@ impl Index {
             by_tag: BTreeMap::new(),
             by_age: BTreeSet::new(),
             keys: BTreeMap::new(),
+            ratings: 0,
         }
     }
 
@@ -95,6 +114,7 @@ impl Index {
         match record {
             Validated::Service(record) => self.insert_service(record, bytes, now),
             Validated::Host(record) => self.insert_host(record, bytes, now),
+            Validated::Rating(record) => self.insert_rating(&record, bytes, now),
             // Nick names are looked up in the DHT; no index keeps them.
             Validated::Nick(_) => Err(RecordError::Malformed),
         }
@@ -116,6 +136,27 @@ impl Index {
         let mut hosts: Vec<&HostRecord> = entry.live_hosts(now).map(|host| &host.record).collect();
         hosts.sort_by_key(|host| Reverse((host.epoch, host.term, host.sequence)));
         hosts
+    }
+
+    /// How a service is rated: as the most ratings say, those that are here or those of a relay.
+    pub fn rating(&self, service: ServiceId, now: Time) -> Option<Rating> {
+        let entry = self.services.get(&service)?;
+        let rating =
+            [entry.ratings.sum(now)].into_iter().chain(entry.heard).max_by_key(|rating| rating.count);
+        rating.filter(|rating| rating.count > 0)
+    }
+
+    /// How the services that match are rated, at most [`MAX_RECORDS`].
+    pub fn search_ratings(&self, query: &Query, now: Time) -> Vec<(ServiceId, Rating)> {
+        let rated = self.matching(query, now).map(|(id, entry)| (*id, entry.ratings.sum(now)));
+        rated.filter(|(_, rating)| rating.count > 0).take(MAX_RECORDS).collect()
+    }
+
+    /// A relay says how a service is rated.
+    pub fn hear_rating(&mut self, service: ServiceId, rating: Rating) {
+        if let Some(entry) = self.services.get_mut(&service).filter(|_| rating.is_possible()) {
+            entry.heard = Some(rating);
+        }
     }
 
     /// Does a chain of hosts lead to that host of a service?
@@ -173,9 +214,9 @@ impl Index {
 
     /// The records with these keys of a digest, services before hosts, at most [`MAX_RECORDS`].
     pub fn records(&self, keys: &[Hash]) -> Vec<Vec<u8>> {
-        let mut slots: Vec<(ServiceId, Option<PeerId>)> =
+        let mut slots: Vec<(ServiceId, Slot)> =
             keys.iter().take(MAX_DIGEST).filter_map(|key| self.keys.get(key).copied()).collect();
-        slots.sort_by_key(|(service, host)| (host.is_some(), *service, *host));
+        slots.sort_by_key(|(service, slot)| (*slot != Slot::Service, *service, *slot));
         slots.into_iter().filter_map(|slot| Some(self.slot(slot)?.0.to_vec())).take(MAX_RECORDS).collect()
     }
 
@@ -197,6 +238,10 @@ impl Index {
                 }
                 live
             });
+            for rater in entry.ratings.expire(now) {
+                self.ratings -= 1;
+                keys.remove(&rating_key(*service, rater));
+            }
         }
     }
 
@@ -244,12 +289,19 @@ impl Index {
         }
         *self.per_publisher.entry(record.publisher).or_default() += 1;
         self.by_name.entry(record.name.clone()).or_default().insert(service);
-        self.keys.insert(service_slot(service), (service, None));
+        self.keys.insert(service_slot(service), (service, Slot::Service));
         self.tag(record.tags.clone(), service);
         self.by_age.insert((now, service));
         let description = record.description.to_lowercase();
-        let entry =
-            Entry { record, description, bytes: bytes.to_vec(), received: now, hosts: BTreeMap::new() };
+        let entry = Entry {
+            record,
+            description,
+            bytes: bytes.to_vec(),
+            received: now,
+            hosts: BTreeMap::new(),
+            ratings: Ratings::default(),
+            heard: None,
+        };
         self.services.insert(service, entry);
         Ok(Change::Service(service))
     }
@@ -283,9 +335,31 @@ impl Index {
             _ => {}
         }
         entry.hosts.insert(peer, HostEntry { record, proven, bytes: bytes.to_vec(), received: now });
-        self.keys.insert(host_slot(service, peer), (service, Some(peer)));
+        self.keys.insert(host_slot(service, peer), (service, Slot::Host(peer)));
         self.touch(service, now);
         Ok(Change::Host(service, peer))
+    }
+
+    fn insert_rating(
+        &mut self,
+        record: &RatingRecord,
+        bytes: &[u8],
+        now: Time,
+    ) -> Result<Change, RecordError> {
+        let service = record.service;
+        let entry = self.services.get_mut(&service).ok_or(RecordError::UnknownService)?;
+        if entry.record.withdrawn || record.rater == entry.record.publisher {
+            return Err(RecordError::NotPermitted);
+        }
+        let before = entry.ratings.len();
+        if self.ratings >= MAX_ALL_RATINGS && entry.ratings.slot(&record.rater).is_none() {
+            return Err(RecordError::TooMany);
+        }
+        let gone = entry.ratings.insert(record, bytes, now)?;
+        self.ratings += entry.ratings.len() - before;
+        gone.map(|rater| self.keys.remove(&rating_key(service, rater)));
+        self.keys.insert(record.key(), (service, Slot::Rating(record.rater)));
+        Ok(Change::Rating(service))
     }
 
     fn remove(&mut self, service: ServiceId) {
@@ -295,6 +369,10 @@ impl Index {
         self.keys.remove(&service_slot(service));
         for peer in entry.hosts.keys() {
             self.keys.remove(&host_slot(service, *peer));
+        }
+        self.ratings -= entry.ratings.len();
+        for rater in entry.ratings.raters() {
+            self.keys.remove(&rating_key(service, rater));
         }
         if let Some(count) = self.per_publisher.get_mut(&entry.record.publisher) {
             *count -= 1;
@@ -335,11 +413,14 @@ impl Index {
     }
 
     /// A record's bytes and its signer's sequence.
-    fn slot(&self, (service, host): (ServiceId, Option<PeerId>)) -> Option<(&[u8], u64)> {
+    fn slot(&self, (service, slot): (ServiceId, Slot)) -> Option<(&[u8], u64)> {
         let entry = self.services.get(&service)?;
-        match host {
-            None => Some((&entry.bytes, entry.record.sequence)),
-            Some(peer) => entry.hosts.get(&peer).map(|host| (host.bytes.as_slice(), host.record.sequence)),
+        match slot {
+            Slot::Service => Some((&entry.bytes, entry.record.sequence)),
+            Slot::Host(peer) => {
+                entry.hosts.get(&peer).map(|host| (host.bytes.as_slice(), host.record.sequence))
+            }
+            Slot::Rating(rater) => entry.ratings.slot(&rater),
         }
     }
 
@@ -376,6 +457,10 @@ impl Index {
             has_ui: record.has_ui,
             hosts: self.serving(service, entry, now),
             sequence: record.sequence,
+            rating: self.rating(service, now).map(|rating| RatingInfo {
+                mean: (f64::from(rating.stars) / f64::from(rating.count) * 100.0).round() / 100.0,
+                count: rating.count,
+            }),
         }
     }
 }

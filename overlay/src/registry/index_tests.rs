@@ -73,6 +73,7 @@ fn a_search_shows_what_a_catalogue_needs() {
         has_ui: true,
         hosts: vec![peer(5).to_string()],
         sequence: NOW.0,
+        rating: None,
     };
     assert_eq!(index.search(&Query::default(), NOW), [expected]);
     assert_eq!(index.search_records(&Query::default(), NOW).len(), 4);

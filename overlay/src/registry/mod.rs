@@ -1,7 +1,8 @@
 //! The registry of services: signed records, where they lie in the DHT, and the index that relays keep of them.
 //!
 //! A publisher signs a [`ServiceRecord`] (what the service is, who may host it), whoever serves signs a [`HostRecord`]
-//! (who serves it now, with the [`Succession`] that made it the host), a person's peer signs a [`NickRecord`] (its nick name). [`validate`] is what every DHT node and every index
+//! (who serves it now, with the [`Succession`] that made it the host), a person's peer signs a [`NickRecord`] (its nick name)
+//! and [`RatingRecord`]s (its stars for services). [`validate`] is what every DHT node and every index
 //! runs before it stores a record; [`Index`] makes them searchable.
 //!
 //! Scope: who owns a name (its publisher), what replaces what, who was given a service by whom, bounds. Not here: whether
@@ -14,11 +15,13 @@ use crate::id::{Hash, PackageId, ServiceId};
 
 mod index;
 mod nick;
+mod rating;
 mod record;
 mod succession;
 
 pub use index::{Change, Index, MAX_HOSTS_KNOWN, MAX_PER_PUBLISHER, MAX_RESULTS};
 pub use nick::{is_nick, nick_key, nick_record_key, NickRecord, MAX_NICK, MAX_PROFILE, NICK_LIFETIME};
+pub use rating::{rating_key, Rating, RatingRecord, MAX_RATINGS, MAX_STARS, RATING_LIFETIME};
 pub use record::{
     validate, Genesis, HostRecord, RecordError, ServiceRecord, Validated, HOST_LIFETIME, MAX_RECORD,
     SERVICE_LIFETIME, SKEW,

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::nick::{NickRecord, NICK_LIFETIME};
+use super::rating::{RatingRecord, RATING_LIFETIME};
 use super::{host_key, service_key, Succession};
 use crate::id::{Hash, PackageId, PeerId, ServiceId};
 use crate::manifest::{is_location, is_name, is_printable, is_version, Permit, StateKind};
@@ -105,6 +106,8 @@ pub enum Validated {
     Host(HostRecord),
     /// Of a person's peer.
     Nick(NickRecord),
+    /// Of who rates a service.
+    Rating(RatingRecord),
 }
 
 /// Why a record was refused.
@@ -244,6 +247,7 @@ impl Validated {
             KIND_SERVICE => Validated::Service(read::<Wire>(body)?.into()),
             KIND_HOST => Validated::Host(read(body)?),
             KIND_NICK => Validated::Nick(read(body)?),
+            KIND_RATING => Validated::Rating(read(body)?),
             _ => return Err(RecordError::Malformed),
         };
         let key = VerifyingKey::from_bytes(&record.owner().0).map_err(|_| RecordError::Signature)?;
@@ -253,6 +257,7 @@ impl Validated {
             Validated::Service(service) => service.check()?,
             Validated::Host(host) => host.check()?,
             Validated::Nick(nick) => nick.check()?,
+            Validated::Rating(rating) => rating.check()?,
         }
         Ok(record)
     }
@@ -263,6 +268,7 @@ impl Validated {
             Validated::Service(service) => service.publisher,
             Validated::Host(host) => host.host,
             Validated::Nick(nick) => nick.peer,
+            Validated::Rating(rating) => rating.rater,
         }
     }
 
@@ -272,6 +278,7 @@ impl Validated {
             Validated::Service(service) => service_key(service.service()),
             Validated::Host(host) => host_key(host.service),
             Validated::Nick(nick) => nick.key(),
+            Validated::Rating(rating) => rating.key(),
         }
     }
 
@@ -281,6 +288,7 @@ impl Validated {
             Validated::Service(service) => service.expires,
             Validated::Host(host) => host.expires,
             Validated::Nick(nick) => nick.expires,
+            Validated::Rating(rating) => rating.expires,
         }
     }
 
@@ -290,6 +298,7 @@ impl Validated {
             Validated::Service(service) => service.sequence,
             Validated::Host(host) => host.sequence,
             Validated::Nick(nick) => nick.sequence,
+            Validated::Rating(rating) => rating.sequence,
         }
     }
 
@@ -307,6 +316,9 @@ impl Validated {
             (Validated::Nick(new), Validated::Nick(old)) => {
                 new.key() == old.key() && new.sequence > old.sequence
             }
+            (Validated::Rating(new), Validated::Rating(old)) => {
+                new.key() == old.key() && new.sequence > old.sequence
+            }
             _ => false,
         }
     }
@@ -319,6 +331,7 @@ impl Validated {
             }
             Validated::Host(host) => (host.sequence, host.created, host.expires, HOST_LIFETIME),
             Validated::Nick(nick) => (nick.sequence, nick.created, nick.expires, NICK_LIFETIME),
+            Validated::Rating(rating) => (rating.sequence, rating.created, rating.expires, RATING_LIFETIME),
         };
         // Sequences are times, so a bound on them keeps an owner from locking itself, or a thief of its key from locking it, out.
         if created > now + SKEW || sequence > (now + SKEW).0 {
@@ -344,6 +357,7 @@ impl Validated {
 const KIND_SERVICE: u8 = 0;
 const KIND_HOST: u8 = 1;
 pub(super) const KIND_NICK: u8 = 2;
+pub(super) const KIND_RATING: u8 = 3;
 /// Keeps a signature on a record from being one on anything else; version and kind follow within the signed bytes.
 const DOMAIN: &[u8] = b"tabfarm record\0";
 

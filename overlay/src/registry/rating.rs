@@ -1,0 +1,244 @@
+//! Ratings: one to five stars that a peer gives a service, signed by it.
+//!
+//! Each peer has one rating of a service; a newer one replaces it, and zero stars take it back. Relays keep them and tell the
+//! sum with what they found; nobody else needs them, so they are not in the DHT. A rating counts for [`RATING_LIFETIME`].
+//! Who makes many keys rates many times: what is told is how many keys rated, not how many people.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::key;
+use super::record::{seal, RecordError, KIND_RATING, SKEW};
+use crate::id::{Hash, PeerId, ServiceId};
+use crate::time::{Millis, Time};
+
+/// The longest life of a [`RatingRecord`].
+pub const RATING_LIFETIME: Millis = Millis::secs(90 * 24 * 3600);
+/// The most stars.
+pub const MAX_STARS: u8 = 5;
+/// The most ratings that an index keeps of one service; the one that was heard of longest ago goes first.
+pub const MAX_RATINGS: usize = 256;
+
+/// What one peer thinks of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RatingRecord {
+    /// The service.
+    pub service: ServiceId,
+    /// Who rates, and signs.
+    pub rater: PeerId,
+    /// 1 to [`MAX_STARS`]; 0 takes the rating back.
+    pub stars: u8,
+    /// Higher replaces lower: ms since the Unix epoch.
+    pub sequence: u64,
+    /// When it was signed.
+    pub created: Time,
+    /// When it ends, at most [`RATING_LIFETIME`] later.
+    pub expires: Time,
+}
+
+impl RatingRecord {
+    /// Signs and encodes it; an error names a field that others would refuse.
+    pub fn encode(&self, secret_key: &[u8; 32]) -> Result<Vec<u8>, RecordError> {
+        self.check()?;
+        seal(KIND_RATING, self, self.rater, secret_key)
+    }
+
+    /// The key that is its own.
+    pub fn key(&self) -> Hash {
+        rating_key(self.service, self.rater)
+    }
+
+    pub(super) fn check(&self) -> Result<(), RecordError> {
+        if self.stars > MAX_STARS {
+            return Err(RecordError::Field("stars"));
+        }
+        Ok(())
+    }
+}
+
+/// What the rating of a service by a peer is known by.
+pub fn rating_key(service: ServiceId, rater: PeerId) -> Hash {
+    key(b"rating", &[service.0 .0, rater.0].concat())
+}
+
+/// How a service is rated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rating {
+    /// Stars of all raters.
+    pub stars: u32,
+    /// How many rated.
+    pub count: u32,
+}
+
+impl Rating {
+    /// Can these numbers be?
+    pub fn is_possible(&self) -> bool {
+        (self.count..=self.count.saturating_mul(MAX_STARS.into())).contains(&self.stars)
+    }
+}
+
+/// The ratings of one service.
+#[derive(Debug, Default)]
+pub(super) struct Ratings {
+    by_rater: BTreeMap<PeerId, Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    stars: u8,
+    sequence: u64,
+    expires: Time,
+    received: Time,
+    bytes: Vec<u8>,
+}
+
+impl Ratings {
+    /// Takes a newer rating; who gave way, when there were too many.
+    pub(super) fn insert(
+        &mut self,
+        record: &RatingRecord,
+        bytes: &[u8],
+        now: Time,
+    ) -> Result<Option<PeerId>, RecordError> {
+        let known = self.by_rater.get(&record.rater);
+        if known.is_some_and(|known| known.sequence >= record.sequence) {
+            return Err(RecordError::Stale);
+        }
+        let full = known.is_none() && self.by_rater.len() >= MAX_RATINGS;
+        let oldest = self.by_rater.iter().filter(|_| full).min_by_key(|(_, kept)| kept.received);
+        let oldest = oldest.map(|(rater, _)| *rater);
+        oldest.map(|oldest| self.by_rater.remove(&oldest));
+        let kept = Kept {
+            stars: record.stars,
+            sequence: record.sequence,
+            expires: record.expires,
+            received: now,
+            bytes: bytes.to_vec(),
+        };
+        self.by_rater.insert(record.rater, kept);
+        Ok(oldest)
+    }
+
+    /// A rating's bytes and its signer's sequence.
+    pub(super) fn slot(&self, rater: &PeerId) -> Option<(&[u8], u64)> {
+        self.by_rater.get(rater).map(|kept| (kept.bytes.as_slice(), kept.sequence))
+    }
+
+    /// Those that are not taken back and not over.
+    pub(super) fn sum(&self, now: Time) -> Rating {
+        let counts = |kept: &&Kept| kept.stars > 0 && kept.expires + SKEW >= now;
+        self.by_rater.values().filter(counts).fold(Rating::default(), |sum, kept| Rating {
+            stars: sum.stars + u32::from(kept.stars),
+            count: sum.count + 1,
+        })
+    }
+
+    /// Who rated.
+    pub(super) fn raters(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.by_rater.keys().copied()
+    }
+
+    /// Forgets what is over; whose.
+    pub(super) fn expire(&mut self, now: Time) -> Vec<PeerId> {
+        let over = self.by_rater.iter().filter(|(_, kept)| kept.expires + SKEW < now);
+        let over: Vec<PeerId> = over.map(|(rater, _)| *rater).collect();
+        over.iter().for_each(|rater| {
+            self.by_rater.remove(rater);
+        });
+        over
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_rater.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::{peer, secret, service, NOW};
+    use super::super::{validate, Index, Validated};
+    use super::*;
+
+    fn record(rater: u8, stars: u8, sequence: u64) -> RatingRecord {
+        let of = service(0, "counter").service();
+        let (created, expires) = (NOW, NOW + RATING_LIFETIME);
+        RatingRecord { service: of, rater: peer(rater), stars, sequence: NOW.0 + sequence, created, expires }
+    }
+
+    fn bytes(record: &RatingRecord, by: u8) -> Vec<u8> {
+        record.encode(&secret(by)).unwrap()
+    }
+
+    fn rated(index: &Index, now: Time) -> Option<Rating> {
+        index.rating(service(0, "counter").service(), now)
+    }
+
+    fn index() -> Index {
+        let mut index = Index::new(10);
+        let record = service(0, "counter");
+        index.insert(&record.encode(&secret(0)).unwrap(), NOW).unwrap();
+        index
+    }
+
+    #[test]
+    fn each_peer_counts_once_with_its_newest_rating() {
+        let mut index = index();
+        for (rater, stars, sequence) in [(1, 5, 1), (2, 2, 1), (1, 4, 2)] {
+            index.insert(&bytes(&record(rater, stars, sequence), rater), NOW).unwrap();
+        }
+        assert_eq!(rated(&index, NOW), Some(Rating { stars: 6, count: 2 }));
+        assert_eq!(index.insert(&bytes(&record(1, 1, 1), 1), NOW), Err(RecordError::Stale));
+        index.insert(&bytes(&record(2, 0, 2), 2), NOW).unwrap();
+        assert_eq!(rated(&index, NOW), Some(Rating { stars: 4, count: 1 }), "taken back");
+        assert_eq!(rated(&index, NOW + RATING_LIFETIME + SKEW + Millis(1)), None, "over");
+    }
+
+    #[test]
+    fn forged_and_foreign_ratings_are_refused() {
+        let valid = bytes(&record(1, 5, 1), 1);
+        assert!(matches!(validate(record(1, 5, 1).key(), &valid, NOW), Ok(Validated::Rating(_))));
+        for at in 0..valid.len() {
+            let mut forged = valid.clone();
+            forged[at] ^= 1;
+            assert!(validate(record(1, 5, 1).key(), &forged, NOW).is_err(), "byte {at}");
+        }
+        assert_eq!(record(1, 5, 1).encode(&secret(2)).err(), Some(RecordError::Signature));
+        assert_eq!(record(1, 6, 1).encode(&secret(1)).err(), Some(RecordError::Field("stars")));
+        let mut index = index();
+        let own = record(0, 5, 1);
+        assert_eq!(index.insert(&bytes(&own, 0), NOW), Err(RecordError::NotPermitted), "its publisher");
+        let other = RatingRecord { service: service(1, "other").service(), ..record(1, 5, 1) };
+        assert_eq!(index.insert(&bytes(&other, 1), NOW), Err(RecordError::UnknownService));
+        let long = RatingRecord { expires: NOW + RATING_LIFETIME + Millis(1), ..record(1, 5, 1) };
+        assert_eq!(index.insert(&bytes(&long, 1), NOW), Err(RecordError::Lifetime));
+    }
+
+    #[test]
+    fn a_service_has_no_more_ratings_than_are_kept() {
+        let mut index = index();
+        let key = |n: u32| {
+            let mut secret = [9; 32];
+            secret[..4].copy_from_slice(&n.to_le_bytes());
+            secret
+        };
+        for n in 0..MAX_RATINGS as u32 + 10 {
+            let rater = ed25519_dalek::SigningKey::from_bytes(&key(n)).verifying_key().to_bytes();
+            let record = RatingRecord { rater: PeerId(rater), ..record(1, 3, 1) };
+            index.insert(&record.encode(&key(n)).unwrap(), NOW + Millis(n.into())).unwrap();
+        }
+        let count = MAX_RATINGS as u32;
+        assert_eq!(rated(&index, NOW), Some(Rating { stars: 3 * count, count }));
+        assert_eq!(index.digest(Hash([0; 32])).len(), MAX_RATINGS.min(crate::wire::MAX_DIGEST - 1) + 1);
+    }
+
+    #[test]
+    fn what_a_relay_says_must_be_possible() {
+        for (stars, count, possible) in
+            [(5, 1, true), (1, 1, true), (6, 1, false), (1, 2, false), (0, 0, true)]
+        {
+            assert_eq!(Rating { stars, count }.is_possible(), possible, "{stars} of {count}");
+        }
+        assert!(Rating { stars: u32::MAX, count: u32::MAX }.is_possible(), "no overflow");
+    }
+}
