@@ -65,6 +65,8 @@ pub struct Packages {
     private: BTreeSet<BlobId>,
     /// Who may read a private blob.
     readers: BTreeMap<BlobId, BTreeSet<PeerId>>,
+    /// Manifests of this node's own that nobody runs: no other makes them go.
+    kept: BTreeSet<PackageId>,
 }
 
 impl Packages {
@@ -79,6 +81,7 @@ impl Packages {
             refused: BTreeSet::new(),
             private: BTreeSet::new(),
             readers: BTreeMap::new(),
+            kept: BTreeSet::new(),
         }
     }
 
@@ -94,7 +97,8 @@ impl Packages {
         let package = manifest::verify(json, &signature).map_err(|error| error.to_string())?;
         let id = package.id;
         if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&id) {
-            let unused = self.known.keys().find(|id| !self.preparations.contains_key(id)).copied();
+            let unused = |id: &&PackageId| !self.preparations.contains_key(id) && !self.kept.contains(id);
+            let unused = self.known.keys().find(unused).copied();
             unused.map(|id| self.known.remove(&id)).ok_or("too many packages are in use here")?;
         }
         self.known.insert(id, Known { json: json.to_vec(), signature, package });
@@ -102,6 +106,16 @@ impl Packages {
             cx.signal(Signal::Manifest(id, Ok(())));
         }
         Ok(id)
+    }
+
+    /// Keeps a manifest whatever else comes.
+    pub fn keep(&mut self, package: PackageId) {
+        self.kept.insert(package);
+    }
+
+    /// It may go when others need its place.
+    pub fn let_go(&mut self, package: &PackageId) {
+        self.kept.remove(package);
     }
 
     /// Adds a file of a package of this node's own.
