@@ -17,6 +17,8 @@ export class TabfarmError extends Error {
   readonly candidates?: ServiceId[];
   /** With `overloaded`: when it is worth trying again, in ms. */
   readonly retryAfterMs?: number;
+  /** Of a service that runs outside of all tabs: where it does. */
+  readonly origin?: string;
 }
 
 export interface JoinOptions {

@@ -45,7 +45,7 @@ export class External {
   open(info, closed) {
     if (info.loopback && !isLoopback(location.hostname)) {
       const why = `it runs at ${info.origin}, on the machine of whoever calls it: such an address is for development`;
-      throw this.#fail('not-permitted', why);
+      throw this.#error(info, 'not-permitted', why);
     }
     if (this.#sessions >= MAX_SESSIONS) throw this.#fail('overloaded', 'this peer has too many sessions', { retryAfterMs: 5 * RETRY_MS });
     this.#sessions += 1;
@@ -70,11 +70,11 @@ export class External {
   #door(info, closed) {
     let last = Promise.resolve();
     const never = (what) => async () => {
-      throw this.#fail('refused', `${info.service} runs at ${info.origin}, outside of all tabs: it takes calls, and no ${what}`);
+      throw this.#error(info, 'refused', `${info.service} runs at ${info.origin}, outside of all tabs: it takes calls, and no ${what}`);
     };
     const query = async (_, __, method, body, ms) => {
       if (this.#method(info, method).readOnly) return this.#call(info, method, body, timeOf(ms));
-      throw this.#fail('refused', `${method} may change something: call it`);
+      throw this.#error(info, 'refused', `${method} may change something: call it`);
     };
     return {
       query,
@@ -94,15 +94,15 @@ export class External {
 
   #method(info, name) {
     if (Object.hasOwn(info.methods, name)) return info.methods[name];
-    throw this.#fail('refused', `${info.service} has no method of this name`);
+    throw this.#error(info, 'refused', `${info.service} has no method of this name`);
   }
 
   /** One request, within `ms` from now. */
   async #call(info, name, body, ms) {
     const { jsonBody, readOnly } = this.#method(info, name);
-    if (body.length > MAX_BODY) throw this.#fail('refused', `${body.length} bytes are too many; at most ${MAX_BODY} are allowed`);
+    if (body.length > MAX_BODY) throw this.#error(info, 'refused', `${body.length} bytes are too many; at most ${MAX_BODY} are allowed`);
     if (this.#calls.size >= MAX_CALLS) throw this.#fail('overloaded', 'too many calls are under way', { retryAfterMs: RETRY_MS });
-    const late = () => this.#fail('deadline', `the deadline passed: ${info.origin} did not answer in time`);
+    const late = () => this.#error(info, 'deadline', `the deadline passed: ${info.origin} did not answer in time`);
     if (ms <= 0) throw late();
     const answer = await this.#ask({
       url: `${info.url.replace(/\/+$/, '')}/${name}`,
@@ -113,13 +113,13 @@ export class External {
       ms,
     });
     if (answer.failed === 'deadline') throw late();
-    if (answer.failed === 'redirect') throw this.#fail('refused', `${info.origin} redirects to another address, which is not followed`);
-    if (answer.failed === 'size') throw this.#fail('trapped', `the service failed: its reply has more than ${MAX_BODY} bytes`);
+    if (answer.failed === 'redirect') throw this.#error(info, 'refused', `${info.origin} redirects to another address, which is not followed`);
+    if (answer.failed === 'size') throw this.#error(info, 'trapped', `the service failed: its reply has more than ${MAX_BODY} bytes`);
     if (answer.failed) {
       const why = `no answer came from ${info.origin}: it cannot be reached, or does not take calls from web pages (CORS)`;
       throw readOnly
-        ? this.#fail('disconnected', why)
-        : this.#fail('unknown-outcome', `it is not known whether the call was executed: ${why}`);
+        ? this.#error(info, 'disconnected', why)
+        : this.#error(info, 'unknown-outcome', `it is not known whether the call was executed: ${why}`);
     }
     if (answer.status >= 200 && answer.status < 300) return answer.body;
     throw this.#refusal(info, answer);
@@ -130,7 +130,11 @@ export class External {
     const code = CODES[status] ?? (status >= 500 ? 'trapped' : 'refused');
     const said = words(kind ?? '', body);
     const details = code === 'overloaded' || code === 'no-server' ? { retryAfterMs: waitOf(retryAfter) } : undefined;
-    return this.#fail(code, `${info.origin} answered ${status}${said && `: ${said}`}`, details);
+    return this.#error(info, code, `${info.origin} answered ${status}${said && `: ${said}`}`, details);
+  }
+
+  #error({ origin }, code, message, details) {
+    return this.#fail(code, message, { origin, ...details });
   }
 
   async #ask(call) {
@@ -201,7 +205,7 @@ function waitOf(text) {
 /** What a server says of a failure, in words for a person: a problem document's, or a plain text. */
 function words(kind, body) {
   const text = new TextDecoder().decode(body);
-  const plain = (value) => String(value).replace(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ').trim().slice(0, MAX_WORDS);
+  const plain = (value) => String(value).replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ').trim().slice(0, MAX_WORDS);
   if (/^text\/plain\b/i.test(kind)) return plain(text);
   if (!/^application\/([\w.+-]+\+)?json\b/i.test(kind)) return '';
   try {
