@@ -39,6 +39,7 @@ pub(crate) struct PackageRequest {
     pub(crate) bare: bool,
     /// Who asks wants to call a service that runs elsewhere.
     pub(crate) opens: bool,
+    pub(crate) since: Time,
     pub(crate) files: BTreeMap<String, Option<Vec<u8>>>,
 }
 
@@ -190,6 +191,7 @@ impl Node {
             self.answer_all(wanted.requests, Err(error));
         }
         let now = self.cx.now;
+        self.give_up_pages();
         for _ in 0..self.retries.len() {
             match self.retries.pop_front() {
                 Some((at, purpose)) if at <= now => self.look_again(purpose),
@@ -233,6 +235,7 @@ impl Node {
             providers: providers.clone(),
             bare: !files,
             opens,
+            since: self.cx.now,
             files: BTreeMap::new(),
         };
         self.package_requests.push(wanted);

@@ -22,6 +22,8 @@ use crate::wire::{self, Control};
 const PUT_EVERY: Millis = Millis::secs(30);
 /// A record is signed anew when so much of its life is left.
 const SIGN_AGAIN: Millis = Millis(SERVICE_LIFETIME.0 / 2);
+/// How long the files of a page may take whose publisher cannot be reached.
+const PAGE_WITHIN: Millis = Millis::secs(3);
 /// Manifests that a relay looks for at a time, and how often it tries.
 const MAX_WANTED: usize = 1024;
 const TRIES: u8 = 12;
@@ -186,6 +188,26 @@ impl Node {
             _ => Err(Error::Refused(format!("{name}: its record and its manifest name different addresses"))),
         };
         self.answer(wanted.request, result);
+    }
+
+    /// The page of a service that runs elsewhere is its publisher's to give; the service does not wait for it.
+    pub(crate) fn give_up_pages(&mut self) {
+        let late = |wanted: &PackageRequest| {
+            let known = self.packages.get(&wanted.package);
+            let publisher = known
+                .filter(|known| known.package.manifest.url.is_some())
+                .map(|known| known.package.publisher);
+            !wanted.files.is_empty()
+                && self.cx.now.since(wanted.since) >= PAGE_WITHIN
+                && publisher.is_some_and(|publisher| !self.net.is_connected(&self.cx, publisher))
+        };
+        let late: Vec<usize> =
+            (0..self.package_requests.len()).rev().filter(|at| late(&self.package_requests[*at])).collect();
+        for at in late {
+            let mut wanted = self.package_requests.swap_remove(at);
+            wanted.files.clear();
+            self.answer_package(wanted);
+        }
     }
 
     /// A relay learned a record: it keeps the manifests of services that nobody hosts.

@@ -150,7 +150,7 @@ test("a person registers a service, another uses it, the first withdraws it", ()
     assert.match(await card.innerText(), new RegExp(`Runs at\\s+${server.origin}, outside of all tabs`));
     await openService(user, "weather");
     assert.equal(await user.getByTestId("session-server").innerText(), server.origin);
-    assert.equal(await user.getByTestId("session-path").innerText(), "outside");
+    assert.equal(await user.getByTestId("session-path").innerText(), "outside of all tabs");
     assert.equal((await callMethod(user, "greet", "Ada")).reply, "Hello Ada");
     assert.match((await callMethod(user, "now")).text, /clear/);
     assert.deepEqual(server.seen.map(({ path }) => path), ["/v1/greet", "/v1/now"]);
@@ -163,6 +163,34 @@ test("a person registers a service, another uses it, the first withdraws it", ()
     await user.getByTestId("refresh").click();
     await card.waitFor({ state: "detached", timeout: SOON_MS });
     assert.deepEqual([author.problems, user.problems], [[], []]);
+  }));
+
+test("its own page calls it by its session, and goes with its publisher; the service does not", () =>
+  inWorld(async (world) => {
+    const server = await serveElsewhere(world);
+    const relay = await world.relay();
+    const browser = await world.browser();
+    const author = await joinPage(await world.page(browser, "author"), relay);
+    await author.evaluate((manifest) => {
+      const script = `tabfarm.ready.then(async () => {
+        const text = (bytes) => new TextDecoder().decode(bytes);
+        said.textContent = text(await tabfarm.call("greet", new TextEncoder().encode('"page"')));
+        try { await fetch("${manifest.url}/count", { method: "POST" }); } catch { said.textContent += ", and by itself to nobody"; }
+      });`;
+      const html = "<!doctype html><p id=said>loaded</p><script src=page.js></script>";
+      return peer.publish({ manifest, ui: { "index.html": html, "page.js": script } });
+    }, elsewhere("weather", server.url, { ui: "index.html" }));
+    const page = await openApp(await world.page(browser, "visitor"), relay);
+    await openService(page, "weather");
+    const said = page.getByTestId("service-ui").locator("iframe").contentFrame().locator("#said");
+    await said.getByText('"Hello page", and by itself to nobody').waitFor({ timeout: SOON_MS });
+    assert.deepEqual(server.seen.map(({ path }) => path), ["/v1/greet"]);
+    await author.close();
+    await page.close();
+    const late = await openApp(await world.page(browser, "late"), relay);
+    await openService(late, "weather");
+    assert.equal((await callMethod(late, "greet", "Ada")).reply, "Hello Ada");
+    assert.equal(await late.getByTestId("service-ui").count(), 0);
   }));
 
 test("what stands in an address is text", () =>
@@ -193,18 +221,21 @@ test("what stands in an address is text", () =>
 test("a service's own page does not get at the frame that makes the calls", () =>
   inWorld(async (world) => {
     const { server, relay, browser, author } = await registered(world);
-    // It knows how the frame is spoken to, and says so to every window that it can reach, with a port for the answer.
+    // It knows how the frame is spoken to, and says so again and again to every window that it can reach, with a port for the answer.
     const attack = `
-      const told = [];
-      const windows = [parent, top, ...Array.from({ length: top.frames.length }, (_, n) => top.frames[n])];
-      for (const each of windows) {
-        const { port1, port2 } = new MessageChannel();
-        port1.onmessage = ({ data }) => told.push(data);
-        try { each.postMessage({ ready: true }, "*", [port2]); } catch (error) { told.push(String(error)); }
-        port1.postMessage({ id: 1, url: "${server.url}/count", type: "application/json", key: "x", body: new Uint8Array(), ms: 5000 });
-      }
-      for (const each of windows.filter((each) => each !== self)) { try { each.location = "${server.url}/count"; } catch {} }
-      setTimeout(() => { window.attacked = { windows: windows.length, told }; }, 1500);`;
+      window.attacked = { rounds: 0, windows: 0, told: [] };
+      setInterval(() => {
+        const windows = [parent, top, ...Array.from({ length: top.frames.length }, (_, n) => top.frames[n])].filter((each) => each !== self);
+        for (const each of windows) {
+          const { port1, port2 } = new MessageChannel();
+          port1.onmessage = ({ data }) => attacked.told.push(data);
+          try { each.postMessage({ ready: true }, "*", [port2]); } catch (error) { attacked.told.push(String(error)); }
+          port1.postMessage({ id: 1, url: "${server.url}/count", type: "application/json", key: "x", body: new Uint8Array(), ms: 5000 });
+          try { if (attacked.rounds > 100) each.location = "${server.url}/count"; } catch {}
+        }
+        attacked.rounds += 1;
+        attacked.windows = Math.max(attacked.windows, windows.length);
+      }, 10);`;
     await author.evaluate(async (attack) => {
       const { manifest, module } = await fetchPackage("echo");
       const html = "<!doctype html><p>loaded</p><script src=attack.js></script>";
@@ -212,18 +243,20 @@ test("a service's own page does not get at the frame that makes the calls", () =
     }, attack);
     const page = await openApp(await world.page(browser, "visitor"), relay);
     const greet = () => page.evaluate(async () => new TextDecoder().decode(await tabfarm.call("weather", "greet", '"Ada"')));
-    // The frame is there before the thief comes.
-    assert.equal(await greet(), '"Hello Ada"');
-    assert.equal(await page.locator('iframe[src$="/sandbox/external.html"]').count(), 1);
     await openService(page, "thief");
     const handle = await page.getByTestId("service-ui").locator("iframe").elementHandle();
     const frame = await handle.contentFrame();
-    await frame.waitForFunction(() => window.attacked, undefined, { timeout: SOON_MS });
+    await frame.waitForFunction(() => window.attacked?.rounds > 10, undefined, { timeout: SOON_MS });
+    assert.equal(await page.locator('iframe[src$="/sandbox/external.html"]').count(), 0);
+    // It is there before the frame is, and goes on when it is.
+    assert.equal(await greet(), '"Hello Ada"');
+    const rounds = await frame.evaluate(() => attacked.rounds);
+    await frame.waitForFunction((rounds) => attacked.rounds > rounds + 120, rounds, { timeout: SOON_MS });
     const { windows, told } = await frame.evaluate(() => attacked);
-    assert.ok(windows >= 4, `it saw ${windows} windows`);
+    assert.ok(windows >= 3, `it saw ${windows} windows`);
     assert.deepEqual(told, []);
-    assert.deepEqual(server.seen.map(({ path }) => path), ["/v1/greet"], "it reached nothing");
     assert.equal(await greet(), '"Hello Ada"', "and harmed nothing");
+    assert.deepEqual(server.seen.map(({ path }) => path), ["/v1/greet", "/v1/greet"], "it reached nothing");
     assert.ok(page.url().startsWith(`${relay.url}/#/services/`));
   }));
 

@@ -23,7 +23,7 @@ impl Path {
         match self {
             Path::Direct => "direct",
             Path::Relayed => "relayed",
-            Path::External => "outside",
+            Path::External => "outside of all tabs",
         }
     }
 }

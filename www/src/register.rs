@@ -43,7 +43,7 @@ pub fn Register(props: &Props) -> Html {
         Callback::from(move |()| open.set(false))
     };
     html! {
-        <section class="stack register" aria-labelledby="register-title">
+        <section class="stack examples register" aria-labelledby="register-title">
             <div>
                 <h2 id="register-title">{ "A service that runs elsewhere" }</h2>
                 <p class="hint">{ "A server of yours, found and called here like a service in a tab. It has to allow calls from web pages." }</p>
@@ -119,6 +119,7 @@ enum Sending {
 fn blank() -> Draft {
     let mut draft = Draft::default();
     draft.set_value("version", "1.0.0".into());
+    draft.set_interface("{}".into());
     draft.set_methods(vec![MethodRow::default()]);
     draft
 }

@@ -184,7 +184,7 @@ fn Standing(props: &StandingProps) -> Html {
     if info.path == Path::External {
         return html! {
             <div class="strip" data-testid="session">
-                <span><span class="faint">{ "Runs at " }</span><bdi class="wrap" data-testid="session-server">{ host_of(&info.server) }</bdi>{ ", outside of all tabs" }</span>
+                <span><span class="faint">{ "Runs at " }</span><bdi class="wrap" data-testid="session-server">{ host_of(&info.server) }</bdi></span>
                 <span class="pill warn" data-testid="session-path" title="No tab hosts it, and no tab checks what it answers">{ info.path.word() }</span>
             </div>
         };
