@@ -206,10 +206,8 @@ fn a_reloaded_tab_announces_again_what_it_registered() {
     assert_eq!(next.names(0).len(), 1);
     let expected = opened(&next, 1);
     next.pass(5_000);
-    assert_eq!(
-        next.nodes[0].packages.get(&next.nodes[1].external.own.values().next().unwrap().package).is_some(),
-        true
-    );
+    let package = next.nodes[1].external.own.values().next().unwrap().package;
+    assert!(next.nodes[0].packages.get(&package).is_some());
     assert_eq!(next.open(1, "weather"), Ok(expected));
     // Signed anew in time: three weeks later it lives on for a month.
     let later = NOW + Millis::secs(21 * 24 * 3600);

@@ -147,6 +147,35 @@ mod tests {
         assert!(address(&label).is_err());
     }
 
+    /// A browser reads an accepted address as it is written: nothing in it is resolved, decoded or mapped to something else.
+    fn is_read_alike(text: &str) {
+        let found = address(text).unwrap();
+        let Ok(read) = url::Url::parse(text) else {
+            // No browser goes where the ASCII form of a name stands for none.
+            return assert!(text.contains("xn--"), "{text}");
+        };
+        let path = if found.path.is_empty() { "/" } else { found.path };
+        // A port that the scheme implies is left out.
+        let origin = read.origin().ascii_serialization();
+        let implied = if text.starts_with("https") { ":443" } else { ":80" };
+        assert_eq!(origin, found.origin.strip_suffix(implied).unwrap_or(found.origin), "{text}");
+        assert_eq!(read.path(), path, "{text}");
+        assert!(read.username().is_empty() && read.password().is_none(), "{text}");
+        assert!(read.query().is_none() && read.fragment().is_none(), "{text}");
+        let is_loopback = read.host_str().is_some_and(|host| host == "localhost" || host == "127.0.0.1");
+        assert_eq!(is_loopback, found.is_loopback, "{text}");
+        assert!(found.is_loopback || matches!(read.host(), Some(url::Host::Domain(_))), "{text}");
+    }
+
+    #[test]
+    fn browsers_read_what_is_accepted_as_it_is_written() {
+        let accepted = GOLDEN.lines().filter(|line| line.ends_with("public") || line.ends_with("loopback"));
+        let accepted: Vec<&str> =
+            accepted.filter_map(|line| line.split_once(" | ")).map(|(url, _)| url).collect();
+        assert!(accepted.len() >= 10);
+        accepted.into_iter().for_each(is_read_alike);
+    }
+
     #[test]
     fn a_method_follows_the_path() {
         assert_eq!(method_url("https://api.example.org", "add"), "https://api.example.org/add");
@@ -161,6 +190,14 @@ mod tests {
         }
 
         #[test]
+        fn hosts_are_read_alike(scheme in "https?", host in "[a-z0-9x.-]{1,12}(\\.[a-z0-9]{1,4})?|localhost|127\\.0\\.0\\.1|xn--[a-z0-9]{1,6}\\.org", port in "(:[0-9]{1,5})?", path in "(/[a-z.~:@]{0,6}){0,3}") {
+            let url = format!("{scheme}://{host}{port}{path}");
+            if address(&url).is_ok() {
+                is_read_alike(&url);
+            }
+        }
+
+        #[test]
         fn what_is_accepted_is_plain(host in "[a-zA-Z0-9.:@%_\\-\\[\\]]{1,30}", path in "[a-zA-Z0-9./?#%@:\\\\-]{0,20}") {
             let url = format!("https://{host}/{path}");
             if let Ok(found) = address(&url) {
@@ -168,6 +205,7 @@ mod tests {
                 let needs_care = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}'%?#[]".contains(&byte);
                 prop_assert!(!url.bytes().any(needs_care));
                 prop_assert!(!found.origin[8..].contains('@') && !found.path.contains("/../"));
+                is_read_alike(&url);
             }
         }
     }
