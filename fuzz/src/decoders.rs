@@ -71,6 +71,11 @@ pub fn wire_seeds() -> Vec<Vec<u8>> {
     let frames = [
         wire::encode(&Control::Hello(hello)),
         wire::encode(&Control::Peers(vec![PeerId([1; 32])])),
+        wire::encode(&Control::Found {
+            id: 6,
+            records: Vec::new(),
+            ratings: vec![(service, Rating { stars: 9, count: 2 })],
+        }),
         wire::encode(&Control::Handover { service, id: 4, step }),
         wire::encode(&Control::NoPackage(PackageId(Hash([2; 32])))),
         wire::encode(&client(ClientBody::Query {
@@ -127,6 +132,7 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
         state: StateKind::Single,
         location: Some((52.52, 13.4)),
         has_ui: true,
+        url: None,
         hosts: manifest::Permit::Anyone,
         genesis: Genesis { host: me, machine_version: 1 },
         created: now,
@@ -163,8 +169,19 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
         created: now,
         expires: now + overlay::registry::RATING_LIFETIME,
     };
-    let records =
-        [service.encode(&secret), host.encode(&secret), nick.encode(&secret), rating.encode(&secret)];
+    let external = ServiceRecord {
+        name: "weather".into(),
+        state: StateKind::None,
+        url: Some("https://api.example.org/v1".into()),
+        ..service.clone()
+    };
+    let records = [
+        service.encode(&secret),
+        host.encode(&secret),
+        nick.encode(&secret),
+        rating.encode(&secret),
+        external.encode(&secret),
+    ];
     records.into_iter().flatten().collect()
 }
 
@@ -172,7 +189,11 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
 pub fn manifest(bytes: &[u8]) {
     if let Ok(manifest) = Manifest::parse_author(bytes) {
         let _ = manifest::limits(&manifest);
-        let module = manifest::file_ref(b"module");
+        let module = manifest::file_ref(if manifest.url.is_some() { b"" } else { b"module" });
+        let url = manifest.url.as_deref();
+        assert!(
+            url.is_none_or(|url| manifest::address(url).is_ok_and(|address| url.starts_with(address.origin)))
+        );
         if let Ok((json, signature, package)) = manifest::sign(&manifest, module, BTreeMap::new(), &[7; 32]) {
             assert_eq!(manifest::verify(&json, &signature).as_ref(), Ok(&package));
         }
@@ -191,6 +212,9 @@ pub fn manifest_seeds() -> Vec<Vec<u8>> {
             "interface":{"add":{"body":{"type":"integer"}},"read":{"readOnly":true}},
             "requires":{"memoryMiB":16,"gasPerSecond":50000000,"storageMiB":1},"qos":{"responseMs":200},
             "permissions":{"call":["kv"],"datagrams":true},"location":[52.52,13.4]}"#
+            .to_vec(),
+        br#"{"name":"weather","version":"1.0.0","engine":"url","url":"https://api.example.org/v1","state":"none",
+            "interface":{"now":{"readOnly":true,"reply":{}}}}"#
             .to_vec(),
     ]
 }

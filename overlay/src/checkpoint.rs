@@ -275,6 +275,13 @@ impl Node {
 
     /// What the driver found of an earlier run of this node: keys and values of [`Output::Store`].
     pub(crate) fn recall(&mut self, request: RequestId, stored: Vec<(String, Vec<u8>)>) {
+        let (elsewhere, stored): (Vec<_>, Vec<_>) =
+            stored.into_iter().partition(|(key, _)| Self::is_external_key(key));
+        for (key, value) in elsewhere {
+            if let Err(reason) = self.recall_external(&value) {
+                self.refuse_stored(key, &reason, false);
+            }
+        }
         let (packages, states): (Vec<_>, Vec<_>) =
             stored.into_iter().partition(|(key, _)| key.starts_with("package/"));
         for (key, value) in packages {

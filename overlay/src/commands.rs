@@ -38,6 +38,9 @@ pub(crate) struct PackageRequest {
     pub(crate) providers: Vec<PeerId>,
     /// The manifest alone.
     pub(crate) bare: bool,
+    /// Who asks wants to call a service that runs elsewhere.
+    pub(crate) opens: bool,
+    pub(crate) since: Time,
     pub(crate) files: BTreeMap<String, Option<Vec<u8>>>,
 }
 
@@ -105,7 +108,7 @@ impl Node {
             }
             Command::Handover { service, to } => match self.hosted_service(&service) {
                 Ok(service) => self.hand_over(service, to, Some(request)),
-                Err(error) => self.answer(request, Err(error)),
+                Err(error) => self.answer(request, Err(self.not_hosted(&service, error))),
             },
             Command::Package { service, files } => {
                 self.look_up(service.clone(), Purpose::Package { request, service, files });
@@ -118,7 +121,11 @@ impl Node {
                     self.remove_hosted(service, None);
                     self.answer(request, Ok(Answer::Done));
                 }
-                Err(error) => self.answer(request, Err(error)),
+                Err(error) => {
+                    let withdrawn = self.unregister(&service);
+                    let result = withdrawn.unwrap_or_else(|| Err(self.not_hosted(&service, error)));
+                    self.answer(request, result);
+                }
             },
             Command::Recall(stored) => self.recall(request, stored),
             Command::Recover { service } => self.recover(request, &service),
@@ -162,6 +169,7 @@ impl Node {
                 at += 1;
                 continue;
             };
+            let is_external = known.package.manifest.url.is_some();
             let paths = known.package.files.iter().filter(|(_, file)| file.hash == blob);
             let mut failed = None;
             for (path, _) in paths {
@@ -176,8 +184,13 @@ impl Node {
             }
             let complete = !wanted.files.is_empty() && wanted.files.values().all(Option::is_some);
             if complete || failed.is_some() {
-                let wanted = self.package_requests.swap_remove(at);
+                let mut wanted = self.package_requests.swap_remove(at);
                 match failed {
+                    // Its page went with its publisher; the service did not.
+                    Some(_) if is_external => {
+                        wanted.files.clear();
+                        self.answer_package(wanted);
+                    }
                     Some(reason) => self.answer(wanted.request, Err(no_package(&reason))),
                     None => self.answer_package(wanted),
                 }
@@ -201,6 +214,7 @@ impl Node {
             self.answer_all(wanted.requests, Err(error));
         }
         let now = self.cx.now;
+        self.give_up_pages();
         for _ in 0..self.retries.len() {
             match self.retries.pop_front() {
                 Some((at, purpose)) if at <= now => self.look_again(purpose),
@@ -218,7 +232,16 @@ impl Node {
             Ok(record) => record,
             Err(error) => return self.answer(request, Err(error)),
         };
-        let (package, publisher, id) = (record.package, record.publisher, record.service());
+        let service = record.service();
+        self.request_package(request, service, files, false);
+    }
+
+    /// Gets a package of a service whose record is known.
+    pub(crate) fn request_package(&mut self, request: RequestId, id: ServiceId, files: bool, opens: bool) {
+        let Some(record) = self.directory.index().service(id, self.cx.now) else {
+            return self.answer(request, Err(Error::NotFound("this name".to_owned())));
+        };
+        let (package, publisher, is_external) = (record.package, record.publisher, record.url.is_some());
         if self.package_requests.len() >= MAX_PACKAGE_REQUESTS {
             let error = Error::Overloaded("too many packages are being fetched".to_owned(), Millis::secs(2));
             return self.answer(request, Err(error));
@@ -226,11 +249,16 @@ impl Node {
         let mut providers = self.known_hosts(id);
         providers.push(publisher);
         providers.reverse();
+        if is_external {
+            providers = self.external_sources(publisher);
+        }
         let wanted = PackageRequest {
             request,
             package,
             providers: providers.clone(),
             bare: !files,
+            opens,
+            since: self.cx.now,
             files: BTreeMap::new(),
         };
         self.package_requests.push(wanted);
@@ -238,6 +266,9 @@ impl Node {
     }
 
     pub(crate) fn fetch_files(&mut self, mut wanted: PackageRequest) {
+        if wanted.opens {
+            return self.answer_external(&wanted);
+        }
         let Some(known) = self.packages.get(&wanted.package) else { return };
         let files = known.package.files.iter().filter(|_| !wanted.bare);
         let files: Vec<_> = files.map(|(path, file)| (path.clone(), *file)).collect();

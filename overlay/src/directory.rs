@@ -103,7 +103,7 @@ impl Directory {
     }
 
     /// Searches wider than the index; ends in [`Signal::Searched`] with the returned id. With `service` the search
-    /// ends as soon as a live host of it is known.
+    /// ends as soon as a live host of it is known, or that it runs outside of all tabs.
     pub fn search(&mut self, cx: &mut Cx, net: &mut Net, query: Query, service: Option<ServiceId>) -> u64 {
         self.next += 1;
         let id = self.next;
@@ -250,7 +250,11 @@ impl Directory {
     fn step(&mut self, cx: &mut Cx, net: &mut Net, id: u64) {
         let Some(search) = self.searches.get(&id) else { return };
         let known = match search.service {
-            Some(service) => !self.index.hosts(service, cx.now).is_empty(),
+            Some(service) => {
+                let elsewhere =
+                    self.index.service(service, cx.now).is_some_and(|record| record.url.is_some());
+                elsewhere || !self.index.hosts(service, cx.now).is_empty()
+            }
             None => search.found,
         };
         let exhausted = search.asked.is_empty() && search.pending.is_empty();

@@ -1,5 +1,7 @@
 //! The kernel's two sides as data: what a driver puts in, what it takes out.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Hash, PeerId, RequestId, SessionId};
@@ -308,7 +310,8 @@ pub enum Command {
         /// At most 5.
         stars: u8,
     },
-    /// Stop serving a service here without handing it over: its state is lost. Answer: `Done`.
+    /// Stop serving a service here without handing it over: its state is lost. One of this node's own that runs elsewhere
+    /// is taken out of the catalogue. Answer: `Done`.
     Drop {
         /// As in `Open`.
         service: String,
@@ -424,6 +427,8 @@ pub enum Answer {
     },
     /// A session is open.
     Opened(SessionInfo),
+    /// The service runs outside of all tabs: whoever opened it calls it itself, by HTTP.
+    External(ExternalInfo),
     /// A method's reply.
     Reply(Vec<u8>),
     /// The reply to a read at any copy.
@@ -498,6 +503,8 @@ pub struct ServiceInfo {
     pub location: Option<(f64, f64)>,
     /// Does the package bring a UI.
     pub has_ui: bool,
+    /// Where it runs, if that is outside of all tabs; nobody hosts it then.
+    pub url: Option<String>,
     /// Who is known to serve it now.
     pub hosts: Vec<String>,
     /// The publisher's sequence number of this record: ms since the Unix epoch.
@@ -513,6 +520,32 @@ pub struct RatingInfo {
     pub mean: f64,
     /// Who rated.
     pub count: u32,
+}
+
+/// How a service is called that runs outside of all tabs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalInfo {
+    /// `name@publisher`.
+    pub service: String,
+    /// A method is called by POST to this address, a slash and the method's name.
+    pub url: String,
+    /// Its scheme, host and port.
+    pub origin: String,
+    /// It is on the very machine of whoever calls it: for development.
+    pub loopback: bool,
+    /// Its interface.
+    pub methods: BTreeMap<String, ExternalMethod>,
+}
+
+/// A method of such a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalMethod {
+    /// It changes nothing.
+    pub read_only: bool,
+    /// Its body is JSON, else bytes.
+    pub json_body: bool,
 }
 
 /// A session's state.

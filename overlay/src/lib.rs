@@ -10,6 +10,7 @@
 //! | [`io`], [`sandbox`], [`id`], [`time`], [`wire`] | data at the borders; identities; bounded, versioned messages |
 //! | `node`, `cx`, `net`, `peering` | dispatch and signals; connections and heartbeats; meeting peers |
 //! | `commands`, `lookup`, `publishing`, `consuming` | what a person asks for: in general, by name, of publishers, of consumers |
+//! | `external` | services that run outside of all tabs, at a URL |
 //! | `nicknames`, `rings` | people's names in the DHT; asking a person into a conference |
 //! | `directory`, [`registry`] | searching; signed records and the index of them |
 //! | [`manifest`], [`inspect`], `packages`, [`transfer`] | what may run where; modules and images as verified chunks |
@@ -40,6 +41,7 @@ mod commands;
 mod consuming;
 mod cx;
 mod directory;
+mod external;
 mod handover;
 mod hosting;
 mod lookup;

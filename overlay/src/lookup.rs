@@ -132,7 +132,10 @@ impl Node {
         let alone = self.net.of_role(Role::Relay).next().is_none();
         let own = alone
             .then(|| self.directory.index().resolve(&service, self.cx.now).ok().map(ServiceRecord::service));
-        let known = known || own.flatten().is_some_and(|id| !self.known_hosts(id).is_empty());
+        let is_external =
+            |id| self.directory.index().service(id, self.cx.now).is_some_and(|record| record.url.is_some());
+        let known =
+            known || own.flatten().is_some_and(|id| !self.known_hosts(id).is_empty() || is_external(id));
         let query = Query { name: Some(name.chars().take(64).collect()), ..Query::default() };
         if known {
             // Signalled like a search, so that there is one way on.
@@ -187,6 +190,9 @@ impl Node {
             Err(error) => return self.answer(request, Err(error)),
         };
         let (id, name, stateless) = (record.service(), record.full_name(), record.state == StateKind::None);
+        if record.url.is_some() {
+            return self.open_external(request, id);
+        }
         let hosts = self.known_hosts(id);
         if hosts.is_empty() {
             // It may be on its way from one host to the next, or its host's record on its way here.
@@ -224,6 +230,9 @@ impl Node {
         };
         let (id, name, package) = (record.service(), record.full_name(), record.package);
         let (stateless, own) = (record.state == StateKind::None, record.publisher == self.cx.me);
+        if let Some(error) = crate::external::hosted_by_nobody(record) {
+            return self.answer_all(requests, Err(error));
+        }
         if !record.hosts_permit(&self.cx.me) {
             let error = Error::NotPermitted(format!("{name} does not permit this host"));
             return self.answer_all(requests, Err(error));

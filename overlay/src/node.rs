@@ -8,6 +8,7 @@ use crate::balance::Balance;
 use crate::commands::Publishing;
 use crate::cx::{Cx, Signal};
 use crate::directory::Directory;
+use crate::external::External;
 use crate::handover::target::Targets;
 use crate::hosting::Hosted;
 use crate::id::{InstanceId, PackageId, PeerId, RequestId, ServiceId, SessionId};
@@ -68,6 +69,8 @@ pub struct Node {
     /// Services of this node's own.
     pub(crate) published: BTreeSet<ServiceId>,
     pub(crate) publishing: BTreeMap<PackageId, Publishing>,
+    /// Services that run outside of all tabs.
+    pub(crate) external: External,
     /// Packages that replace those of services hosted here.
     pub(crate) upgrading: BTreeMap<PackageId, ServiceId>,
     /// Packages that the log of a service here needs.
@@ -125,6 +128,7 @@ impl Node {
             retries: VecDeque::new(),
             published: BTreeSet::new(),
             publishing: BTreeMap::new(),
+            external: External::default(),
             upgrading: BTreeMap::new(),
             awaited: BTreeMap::new(),
             recalled: BTreeMap::new(),

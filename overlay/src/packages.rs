@@ -71,6 +71,8 @@ pub struct Packages {
     costs: Costs,
     /// When the step under way of a preparation began.
     begun: BTreeMap<PackageId, Time>,
+    /// Manifests of this node's own that nobody runs: no other makes them go.
+    kept: BTreeSet<PackageId>,
 }
 
 /// What a KiB of a module costs, in ms: at first a guess (4 Mbit/s, 2 MiB/s), then smoothed measurements.
@@ -101,6 +103,7 @@ impl Packages {
             readers: BTreeMap::new(),
             costs: Costs { fetch: 2.0, compile: 0.5 },
             begun: BTreeMap::new(),
+            kept: BTreeSet::new(),
         }
     }
 
@@ -116,7 +119,8 @@ impl Packages {
         let package = manifest::verify(json, &signature).map_err(|error| error.to_string())?;
         let id = package.id;
         if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&id) {
-            let unused = self.known.keys().find(|id| !self.preparations.contains_key(id)).copied();
+            let unused = |id: &&PackageId| !self.preparations.contains_key(id) && !self.kept.contains(id);
+            let unused = self.known.keys().find(unused).copied();
             unused.map(|id| self.known.remove(&id)).ok_or("too many packages are in use here")?;
         }
         self.known.insert(id, Known { json: json.to_vec(), signature, package });
@@ -124,6 +128,16 @@ impl Packages {
             cx.signal(Signal::Manifest(id, Ok(())));
         }
         Ok(id)
+    }
+
+    /// Keeps a manifest whatever else comes.
+    pub fn keep(&mut self, package: PackageId) {
+        self.kept.insert(package);
+    }
+
+    /// It may go when others need its place.
+    pub fn let_go(&mut self, package: &PackageId) {
+        self.kept.remove(package);
     }
 
     /// Adds a file of a package of this node's own.

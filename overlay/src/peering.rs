@@ -184,6 +184,7 @@ impl Node {
             hosted.sweep(&mut self.cx, &mut self.net);
         }
         self.seek_recalled();
+        self.keep_external();
         self.revive_orphans();
         self.give_way();
         if self.packages.has_surplus() {
@@ -273,7 +274,7 @@ impl Node {
         Some([service_record, record])
     }
 
-    fn put(&mut self, key: crate::id::Hash, value: &[u8]) {
+    pub(crate) fn put(&mut self, key: crate::id::Hash, value: &[u8]) {
         if let Ok(record) = Validated::decode(value) {
             let (value, expires) = (value.to_vec(), record.expires());
             self.cx.put(Output::Dht(DhtCommand::Put { key, value, expires }));
@@ -394,6 +395,7 @@ impl Node {
         self.directory.push_to_relays(&mut self.cx, &mut self.net, news.clone(), Some(from));
         for record in news {
             let Ok(Validated::Service(service)) = Validated::decode(&record) else { continue };
+            self.want_manifest(&service);
             let hosts: Vec<PeerId> = {
                 let hosts = self.directory.index().hosts(service.service(), self.cx.now);
                 hosts.iter().map(|host| host.host).filter(|host| *host != from).collect()

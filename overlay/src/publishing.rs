@@ -47,7 +47,8 @@ impl Node {
         let files = ui.iter().map(|(path, bytes)| (path.clone(), manifest::file_ref(bytes))).collect();
         let signed = manifest::sign(&manifest, manifest::file_ref(module), files, &self.secret);
         let (json, signature, package) = signed.map_err(|error| invalid(error.to_string()))?;
-        for bytes in std::iter::once(module).chain(ui.iter().map(|(_, bytes)| bytes.as_slice())) {
+        let module = Some(module).filter(|_| manifest.url.is_none());
+        for bytes in module.into_iter().chain(ui.iter().map(|(_, bytes)| bytes.as_slice())) {
             self.packages.add_file(bytes).map_err(too_much)?;
         }
         let (service, id) = (package.service(), package.id);
@@ -76,6 +77,13 @@ impl Node {
         match self.sign_record(id) {
             Err(reason) => {
                 self.fail_publish(service, &reason);
+            }
+            Ok(record)
+                if self.packages.get(&id).is_some_and(|known| known.package.manifest.url.is_some()) =>
+            {
+                if let Err(reason) = self.register(service, id, &record) {
+                    self.fail_publish(service, &reason);
+                }
             }
             Ok(record) => {
                 if let Some(publishing) = self.publishing.get_mut(&id) {
@@ -111,6 +119,7 @@ impl Node {
             state: package.manifest.state,
             location: package.manifest.location,
             has_ui: package.manifest.ui.is_some(),
+            url: package.manifest.url.clone(),
             hosts: package.manifest.hosts.clone(),
             genesis: Genesis { host: genesis, machine_version: MACHINE_VERSION },
             created: now,
@@ -258,6 +267,7 @@ impl Node {
         let package = self.publishing.iter().find(|(_, p)| p.service == service).map(|(id, _)| *id);
         let Some(publishing) = package.and_then(|package| self.publishing.remove(&package)) else { return };
         self.published.insert(service);
+        package.into_iter().for_each(|package| self.on_replaced(service, package));
         self.renew_records();
         self.store_soon(service);
         self.answer(publishing.request, Ok(Answer::Service(publishing.name)));
@@ -340,6 +350,7 @@ impl Node {
 
     /// A service record was learned: does this node serve an older package of it?
     pub(crate) fn on_service_record(&mut self, service: ServiceId) {
+        self.stop_hosting(service);
         self.keep_record(service);
         let Some(hosted) = self.hosted.get(&service).filter(|hosted| hosted.is_serving()) else { return };
         let Some(record) = self.directory.index().service(service, self.cx.now) else { return };

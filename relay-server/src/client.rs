@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use overlay::manifest::address;
 use serde_json::Value;
 use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
@@ -13,6 +14,8 @@ use ureq::{Agent, Body};
 const TIME: Duration = Duration::from_secs(75);
 /// Bytes of an answer that are read.
 const MAX_ANSWER: u64 = 16 << 20;
+/// Bytes of a reply of a service that runs elsewhere: what one in a tab may send.
+const MAX_REPLY: u64 = 256 * 1024;
 /// Bytes of a line of a stream.
 const MAX_LINE: u64 = 1 << 20;
 
@@ -66,6 +69,8 @@ pub struct Reply {
 /// A relay.
 pub struct Relay {
     agent: Agent,
+    /// For services that run elsewhere: it trusts the usual authorities alone.
+    outside: Agent,
     url: String,
 }
 
@@ -92,14 +97,19 @@ impl Relay {
             }
             tls = tls.root_certs(RootCerts::from(certificates));
         }
-        let config = Agent::config_builder()
-            .tls_config(tls.build())
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_recv_response(Some(TIME))
-            .build();
-        Ok(Self { agent: config.into(), url: url.trim_end_matches('/').to_owned() })
+        let agent = |tls: TlsConfig| -> Agent {
+            Agent::config_builder()
+                .tls_config(tls)
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .timeout_connect(Some(Duration::from_secs(10)))
+                .timeout_recv_response(Some(TIME))
+                .build()
+                .into()
+        };
+        let (agent, outside) = (agent(tls.build()), agent(TlsConfig::default()));
+        Ok(Self { agent, outside, url: url.trim_end_matches('/').to_owned() })
     }
 
     /// Calls a method.
@@ -112,13 +122,65 @@ impl Relay {
         if let Some(key) = ask.key {
             request = request.header("idempotency-key", key);
         }
-        let response = checked(request.send(&ask.body))?;
+        let response = request.send(&ask.body);
+        if let Some((target, kind)) = response.as_ref().ok().and_then(elsewhere) {
+            return self.call_elsewhere(ask, &target, kind);
+        }
+        let response = checked(response)?;
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
         let (server, term) = (header("tabfarm-server"), header("tabfarm-term"));
         let is_json = header("content-type").starts_with("application/json");
         Ok(Reply { body: read(response)?, is_json, server, term })
+    }
+
+    /// Calls a method of a service that runs outside of all tabs. Wherever else its server wants to send the call, it does not go.
+    fn call_elsewhere(&self, ask: &Ask, target: &str, kind: &str) -> Result<Reply, Failure> {
+        let refused =
+            |title: String, detail: String| Failure::Refused { title, detail, candidates: String::new() };
+        let origin = match address(target) {
+            Ok(address) => address.origin.to_owned(),
+            Err(why) => {
+                let detail = format!("the relay names an address that is not called ({why})");
+                return Err(refused("It runs elsewhere".to_owned(), detail));
+            }
+        };
+        let fresh = fresh_key()?;
+        let time = ask.deadline.map_or(TIME, |ms| Duration::from_millis(ms.into()));
+        let request = self
+            .outside
+            .post(target)
+            .header("content-type", kind)
+            .header("idempotency-key", ask.key.unwrap_or(&fresh))
+            .config()
+            .timeout_global(Some(time))
+            .build();
+        let response = request
+            .send(&ask.body)
+            .map_err(|error| refused("It cannot be reached".to_owned(), format!("{origin}: {error}")))?;
+        let status = response.status();
+        let is_json = response
+            .headers()
+            .get("content-type")
+            .is_some_and(|kind| kind.to_str().is_ok_and(|kind| kind.starts_with("application/json")));
+        let body = response.into_body().into_with_config().limit(MAX_REPLY).read_to_vec();
+        if status.is_redirection() {
+            return Err(refused(
+                status.to_string(),
+                format!("{origin} redirects to another address, which is not followed"),
+            ));
+        }
+        if !status.is_success() {
+            let said: String = String::from_utf8_lossy(&body.unwrap_or_default())
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(300)
+                .collect();
+            return Err(refused(format!("{origin} answered {status}"), said));
+        }
+        let body = body.map_err(|error| refused("No reply".to_owned(), format!("{origin}: {error}")))?;
+        Ok(Reply { body, is_json, server: origin, term: String::new() })
     }
 
     /// The catalogue.
@@ -165,6 +227,25 @@ impl Relay {
             }
         }
     }
+}
+
+/// Where a service runs that runs elsewhere, and the type of body that it takes.
+fn elsewhere(response: &Response<Body>) -> Option<(String, &'static str)> {
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let kind = match header("accept-post") {
+        Some("application/json") => "application/json",
+        _ => "application/octet-stream",
+    };
+    (response.status() == 307).then_some(())?;
+    Some((header("location")?.to_owned(), kind))
+}
+
+/// A key that no call had before.
+fn fresh_key() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::getrandom(&mut bytes)
+        .map_err(|_| Failure::Usage("this system gives no random numbers".to_owned()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn read(response: Response<Body>) -> Result<Vec<u8>, Failure> {

@@ -41,6 +41,11 @@ const APP_POLICY: &str =
 /// The frame that holds services' workers: an origin of its own, no network.
 const SANDBOX_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; \
     worker-src blob:; connect-src 'none'; sandbox allow-scripts";
+/// The frame from which a page calls services that run elsewhere: an origin of its own, and HTTP to them alone. Only a page of
+/// the machine itself is led to an address of the machine itself.
+const EXTERNAL_POLICY: &str = "default-src 'none'; script-src{hashes}; \
+    connect-src https: http://localhost:* http://127.0.0.1:*; base-uri 'none'; form-action 'none'; \
+    sandbox allow-scripts";
 /// The frame that holds a service's UI: an origin of its own, no network; what it shows comes in as blobs.
 const UI_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; \
     style-src 'unsafe-inline' blob: data:; img-src blob: data:; media-src blob: data:; font-src blob: data:; \
@@ -328,6 +333,7 @@ pub(crate) fn content_type(name: &str) -> &'static str {
 fn policy(name: &str, body: &[u8]) -> String {
     match name {
         "sandbox/frame.html" => SANDBOX_POLICY.to_owned(),
+        "sandbox/external.html" => EXTERNAL_POLICY.replace("{hashes}", &script_hashes(body)),
         "sandbox/ui.html" => UI_POLICY.to_owned(),
         // A service's UI that is opened by its address gets no more than in its frame.
         _ if name.starts_with("services/") && !name.ends_with(".json") && !name.ends_with(".wasm") => {

@@ -2,7 +2,8 @@
 
 /** `name@publisher`. */
 export type ServiceId = string;
-export type Path = 'direct' | 'relayed';
+/** How a peer is reached; `external`: it is none, but a server outside of all tabs. */
+export type Path = 'direct' | 'relayed' | 'external';
 export type ErrorCode =
   | 'not-found' | 'no-server' | 'deadline' | 'trapped' | 'refused' | 'invalid-package' | 'not-permitted'
   | 'overloaded' | 'ambiguous' | 'disconnected' | 'unknown-outcome';
@@ -16,6 +17,8 @@ export class TabfarmError extends Error {
   readonly candidates?: ServiceId[];
   /** With `overloaded`: when it is worth trying again, in ms. */
   readonly retryAfterMs?: number;
+  /** Of a service that runs outside of all tabs: where it does. */
+  readonly origin?: string;
 }
 
 export interface JoinOptions {
@@ -38,8 +41,10 @@ export interface Manifest {
   version: string;
   description?: string;
   tags?: string[];
-  /** For information: what made the module. Both are wasm. */
-  engine: 'wasm' | 'quickjs';
+  /** For information: what made the module. Both are wasm. Or `url`: there is no module, the service runs elsewhere. */
+  engine: 'wasm' | 'quickjs' | 'url';
+  /** With the engine `url`: where the service runs. Its state is `none`; whatever is about hosts is left out. */
+  url?: string;
   state: 'none' | 'single' | 'replicated-3' | 'replicated-5';
   access?: 'anyone' | string[];
   hosts?: 'anyone' | string[];
@@ -74,6 +79,8 @@ export interface ServiceRecord {
   package: string;
   location: [number, number] | null;
   hasUi: boolean;
+  /** Where it runs, if that is outside of all tabs; no peer hosts it then. */
+  url: string | null;
   /** Peers known to serve it now. */
   hosts: string[];
   /** When it was published, in ms since the Unix epoch. */
@@ -261,8 +268,9 @@ export class Peer extends EventTarget {
   /** libp2p PeerId: the same after a reload, never that of another tab. */
   readonly id: string;
   status(): Status;
-  /** Signs and publishes a package, and serves it here until a volunteer takes over. */
-  publish(pkg: { manifest: Manifest; module: Uint8Array; ui?: Record<string, Body> }): Promise<ServiceId>;
+  /** Signs and publishes a package, and serves it here until a volunteer takes over. Without a module where the manifest says that the
+   *  service runs elsewhere; it is found from then on, and nobody hosts it. */
+  publish(pkg: { manifest: Manifest; module?: Uint8Array; ui?: Record<string, Body> }): Promise<ServiceId>;
   /** `complete` is false when no index could be asked. */
   find(query?: Query): Promise<ServiceRecord[] & { complete: boolean }>;
   /** `service` is a name or `name@publisher`; `ambiguous` when several publishers have the name and none is pinned. */
@@ -277,7 +285,7 @@ export class Peer extends EventTarget {
   handover(service: string, to: string): Promise<HandoverReport>;
   /** The manifest and UI assets of a service. */
   package(service: string): Promise<{ manifest: Manifest; ui: Record<string, Uint8Array> }>;
-  /** Stops serving here without handing over: the state is lost. */
+  /** Stops serving here without handing over: the state is lost. A service of this peer's own that runs elsewhere is taken out of the catalogue. */
   drop(service: string): Promise<void>;
   /** Goes on with this tab's stored copy of a replicated service that this peer published (`status().waiting`), without the other copies. */
   recover(service: string): Promise<void>;
@@ -319,12 +327,15 @@ interface SessionEvents {
   error: CustomEvent<{ code: ErrorCode; message: string }>;
 }
 
-/** A connection to a service, wherever it is served. */
+/**
+ * A connection to a service, wherever it is served. With one that runs outside of all tabs each call is a request of its own: in order,
+ * not exactly once (`unknown-outcome` when its answer is lost; every call has an `Idempotency-Key`), and `send` and `datagram` are refused.
+ */
 export class Session extends EventTarget {
   private constructor();
   readonly id: string;
   readonly service: ServiceId;
-  /** The peer that serves it now. */
+  /** The peer that serves it now; of a service that runs outside of all tabs scheme, host and port. */
   readonly server: string;
   readonly epoch: number;
   readonly term: number;

@@ -3,6 +3,7 @@
 import init, { RawPeer } from './peer/web_peer.js';
 import { Alarm } from './peer/alarm.js';
 import { Checkpoints } from './peer/checkpoints.js';
+import { External } from './peer/external.js';
 import { identity } from './peer/identity.js';
 import { Measures } from './peer/measures.js';
 import { Pins } from './peer/pins.js';
@@ -38,6 +39,7 @@ export class Peer extends EventTarget {
   #checkpoints;
   #pins = new Pins();
   #measures = new Measures();
+  #external = new External(BASE, (code, message, details) => new TabfarmError(code, message, details));
   #online = () => this.#raw.online();
   #shown = () => this.#raw.ring();
   /** The last moment in which the page runs: whoever is warm takes over at once. */
@@ -120,7 +122,9 @@ export class Peer extends EventTarget {
   async publish(pkg) {
     let text, code, assets;
     try {
-      const { manifest, module, ui = {} } = pkg;
+      const { manifest, ui = {} } = pkg;
+      // What runs elsewhere has no module.
+      const { module = manifest.engine === 'url' ? NOTHING : undefined } = pkg;
       text = new TextEncoder().encode(JSON.stringify(manifest));
       code = bytes(module);
       assets = Object.entries(ui).map(([path, body]) => [path, bytes(body)]);
@@ -143,11 +147,19 @@ export class Peer extends EventTarget {
 
   async open(service, { deadlineMs = 0 } = {}) {
     const make = (info) => {
-      const session = new Session(info, (use) => this.#ask((id) => use(this.#raw, id)), this.#measures);
+      const { session: made, ask } = info.url ? this.#elsewhere(info) : { session: info, ask: (use) => this.#ask((id) => use(this.#raw, id)) };
+      const session = new Session(made, ask, this.#measures);
       this.#sessions.set(session.id, session);
       return session;
     };
     return this.#ask((id) => this.#raw.open(id, this.#pins.resolve(String(service)), deadlineMs), make);
+  }
+
+  /** A session with a service that runs outside of all tabs. */
+  #elsewhere(info) {
+    const closed = (session) => this.#event('closed', { session, reason: 'the session was closed' });
+    const { session, ask } = this.#external.open(info, closed);
+    return { session, ask: (use) => ask(use).catch((error) => Promise.reject(named(error))) };
   }
 
   async call(service, method, body = NOTHING, options = {}) {
@@ -242,6 +254,7 @@ export class Peer extends EventTarget {
     document.removeEventListener('freeze', this.#hidden);
     this.#alarm.close();
     this.#raw.close();
+    this.#external.close();
     for (const { reject } of this.#requests.values()) reject(new TabfarmError('disconnected', 'the peer has left'));
     this.#requests.clear();
     for (const session of this.#sessions.values()) session[ended]('the peer has left');
@@ -298,7 +311,12 @@ export class Peer extends EventTarget {
       alarm: (ms) => this.#alarm.set(ms),
       done: (id, value) => {
         const request = take(id);
-        request?.resolve(request.make(value));
+        if (!request) return;
+        try {
+          request.resolve(request.make(value));
+        } catch (error) {
+          request.reject(named(error));
+        }
       },
       failed: (id, code, message, details) => take(id)?.reject(new TabfarmError(code, message, details)),
       store: (key, value, flush) => {

@@ -37,6 +37,7 @@ pub(crate) fn answer(answer: Answer) -> JsValue {
             found
         }
         Answer::Opened(session) => plain(&session),
+        Answer::External(info) => plain(&info),
         Answer::Reply(bytes) => Uint8Array::from(bytes.as_slice()).into(),
         Answer::Read { body, server, age_ms } => {
             let read = Object::new();

@@ -11,7 +11,7 @@ use crate::model::{PeerInfo, ServiceInfo};
 use crate::parts::PeerChip;
 use crate::state::View;
 use crate::voice::CONFERENCES;
-use crate::words::{ago, moment};
+use crate::words::{ago, host_of, moment};
 
 /// Servers that a card names; the rest is a number.
 const SERVERS_SHOWN: usize = 3;
@@ -50,7 +50,7 @@ pub fn Card(props: &Props) -> Html {
                 } else if props.namesakes > 1 {
                     <span class="pill warn" title="Look at who publishes it">{ format!("one of {} of that name", props.namesakes) }</span>
                 } else {
-                    <span class="pill">{ state_word(&service.state) }</span>
+                    <span class="pill">{ if service.url.is_empty() { state_word(&service.state) } else { "runs elsewhere" } }</span>
                 }
             </div>
             <p class="service-text"><bdi>{ if service.description.is_empty() { "No description." } else { service.description.as_str() } }</bdi></p>
@@ -67,9 +67,11 @@ pub fn Card(props: &Props) -> Html {
                 <dd><PeerChip id={service.publisher.clone()} name={name_of(&service.publisher)} me={service.publisher == props.me} /></dd>
                 <dt>{ "Published" }</dt>
                 <dd title={moment(published)}>{ ago(Date::now() - published) }</dd>
-                <dt>{ "Served by" }</dt>
+                <dt>{ if service.url.is_empty() { "Served by" } else { "Runs at" } }</dt>
                 <dd class="peers">
-                    if service.hosts.is_empty() { <span class="faint">{ "nobody now" }</span> }
+                    if !service.url.is_empty() {
+                        <span><bdi class="wrap" data-testid="service-origin">{ host_of(&service.url) }</bdi>{ ", outside of all tabs" }</span>
+                    } else if service.hosts.is_empty() { <span class="faint">{ "nobody now" }</span> }
                     { for service.hosts.iter().take(SERVERS_SHOWN).map(|host| html! { <PeerChip id={host.clone()} name={name_of(host)} me={*host == props.me} /> }) }
                     if service.hosts.len() > SERVERS_SHOWN { <span class="faint">{ format!("and {} more", service.hosts.len() - SERVERS_SHOWN) }</span> }
                 </dd>

@@ -12,6 +12,7 @@ use crate::hooks::{go, named_in, search, use_catalogue};
 use crate::model::ServiceInfo;
 use crate::parts::{Empty, Problem};
 use crate::pins::pins;
+use crate::register::Register;
 use crate::state::{Join, State, View};
 use crate::words::plural;
 
@@ -164,6 +165,7 @@ pub fn Catalogue(props: &Props) -> Html {
                 <ul class="cards" aria-hidden="true">{ for (0..3).map(|_| html! { <li class="card service ghost"></li> }) }</ul>
             }
             <Examples peer={state.peer.clone()} dispatch={state.dispatcher()} alone={catalogue.fetched && !filtered && found.is_empty() && !is_cut_off(state)} />
+            <Register peer={state.peer.clone()} dispatch={state.dispatcher()} services={catalogue.services.clone()} />
             <ByName />
         </div>
     }

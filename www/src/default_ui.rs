@@ -7,12 +7,12 @@ use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use crate::api::{Peer, Session};
-use crate::model::{Method, Status};
+use crate::model::{Method, Path, Status};
 use crate::reply::Reply;
 use crate::schema::Schema;
 use crate::schema_form::SchemaForm;
 use crate::session::{readable, Change, Life, Line, LineKind};
-use crate::words::{clock, count, explain, millis};
+use crate::words::{clock, count, explain, host_of, millis};
 
 #[derive(Properties, PartialEq)]
 pub struct Props {
@@ -39,11 +39,18 @@ pub fn DefaultUi(props: &Props) -> Html {
                     <MethodForm key={method.name.clone()} method={method.clone()} session={props.session.clone()} meter={props.meter.clone()} />
                 }) }
             </section>
-            <section class="stack" aria-label="Messages">
-                <h2>{ "Messages" }</h2>
-                <MessageForm session={props.session.clone()} life={props.life.clone()} />
-                <Log lines={props.life.lines.iter().cloned().collect::<Vec<_>>()} />
-            </section>
+            if let Some(info) = props.life.info.as_ref().filter(|info| info.path == Path::External) {
+                <aside class="note" data-testid="elsewhere">
+                    <h3>{ "It runs outside of all tabs" }</h3>
+                    <p>{ "Your browser sends each call straight to " }<bdi class="wrap">{ host_of(&info.server) }</bdi>{ ", whose operator sees your device's address. No tab checks the answers. It takes calls and sends no messages." }</p>
+                </aside>
+            } else {
+                <section class="stack" aria-label="Messages">
+                    <h2>{ "Messages" }</h2>
+                    <MessageForm session={props.session.clone()} life={props.life.clone()} />
+                    <Log lines={props.life.lines.iter().cloned().collect::<Vec<_>>()} />
+                </section>
+            }
         </div>
     }
 }

@@ -13,6 +13,8 @@ pub enum Path {
     Direct,
     /// Through a relay's circuit.
     Relayed,
+    /// It is no peer, but a server outside of all tabs.
+    External,
 }
 
 impl Path {
@@ -21,6 +23,7 @@ impl Path {
         match self {
             Path::Direct => "direct",
             Path::Relayed => "relayed",
+            Path::External => "outside of all tabs",
         }
     }
 }
@@ -93,6 +96,8 @@ pub struct ServiceInfo {
     pub tags: Vec<String>,
     pub state: String,
     pub has_ui: bool,
+    /// Where it runs, if that is outside of all tabs; else empty.
+    pub url: String,
     pub hosts: Vec<String>,
     /// When it was published, in ms since 1970.
     pub sequence: u64,
@@ -235,6 +240,7 @@ impl ServiceInfo {
             tags: texts(value, "tags"),
             state: text(value, "state"),
             has_ui: flag(value, "hasUi"),
+            url: text(value, "url"),
             hosts: texts(value, "hosts"),
             sequence: count(value, "sequence"),
         }
@@ -318,10 +324,10 @@ pub fn flag(value: &JsValue, key: &str) -> bool {
 }
 
 fn path(value: &JsValue) -> Path {
-    if text(value, "path") == "relayed" {
-        Path::Relayed
-    } else {
-        Path::Direct
+    match text(value, "path").as_str() {
+        "relayed" => Path::Relayed,
+        "external" => Path::External,
+        _ => Path::Direct,
     }
 }
 

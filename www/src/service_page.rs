@@ -9,12 +9,12 @@ use crate::card::{state_word, CopyLink};
 use crate::default_ui::DefaultUi;
 use crate::draft::Draft;
 use crate::hooks::{go, Dispatch};
-use crate::model::{text, PeerInfo, ServiceInfo, SessionInfo};
+use crate::model::{text, Path, PeerInfo, ServiceInfo, SessionInfo};
 use crate::parts::{PeerChip, Problem};
 use crate::pins::Candidates;
 use crate::session::{use_session, Package, Phase};
 use crate::state::{Action, View};
-use crate::words::{explain, plural, service_name, short};
+use crate::words::{explain, host_of, plural, service_name, short};
 
 #[derive(Properties, PartialEq)]
 pub struct Props {
@@ -181,6 +181,14 @@ fn Standing(props: &StandingProps) -> Html {
     let Some(info) = &props.info else {
         return html! { <div class="strip"><span class="faint">{ "Connecting…" }</span></div> };
     };
+    if info.path == Path::External {
+        return html! {
+            <div class="strip" data-testid="session">
+                <span><span class="faint">{ "Runs at " }</span><bdi class="wrap" data-testid="session-server">{ host_of(&info.server) }</bdi></span>
+                <span class="pill warn" data-testid="session-path" title="No tab hosts it, and no tab checks what it answers">{ info.path.word() }</span>
+            </div>
+        };
+    }
     let name = props
         .peers
         .iter()

@@ -275,7 +275,9 @@ async fn fetch_package(
                 access: who(&manifest, "access"),
                 hosts: who(&manifest, "hosts"),
                 methods: Method::read_all(&manifest),
-                entry: Some(entry).filter(|entry| !entry.is_empty()),
+                // The page of a service that runs elsewhere may be gone with its publisher.
+                entry: Some(entry)
+                    .filter(|entry| !entry.is_empty() && !field(&field(&found, "ui"), entry).is_undefined()),
                 ui: field(&found, "ui"),
                 manifest,
                 problem: None,

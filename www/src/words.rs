@@ -12,6 +12,10 @@ pub fn explain(error: &JsValue) -> String {
         message if message.is_empty() => error.as_string().unwrap_or_default(),
         message => message,
     });
+    // What runs outside of all tabs fails in its own ways, and the API says in which.
+    if !text(error, "origin").is_empty() && !said.is_empty() {
+        return sentence(&said);
+    }
     match code.as_str() {
         "not-found" => "No service of that name was found. Check the name, or refresh the catalogue: it may just have been published.".into(),
         "no-server" => "Nobody serves this service right now. Try again in a moment, or volunteer this tab to host it.".into(),
@@ -40,6 +44,27 @@ fn with(sentence: &str, detail: &str) -> String {
         sentence.to_owned()
     } else {
         format!("{sentence} ({detail})")
+    }
+}
+
+/// Begins with a capital and ends with a full stop.
+fn sentence(said: &str) -> String {
+    let mut letters = said.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase).collect::<String>();
+    let end = if said.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    // An address has no capital.
+    let first = if said.starts_with("http") { said.chars().take(1).collect() } else { first };
+    format!("{first}{}{end}", letters.as_str())
+}
+
+/// Host and port of an address; the scheme as well where it is not https.
+pub fn host_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let host = rest.split('/').next().unwrap_or_default();
+    if scheme == "https" || scheme.is_empty() {
+        host.to_owned()
+    } else {
+        format!("{scheme}://{host}")
     }
 }
 
@@ -162,6 +187,16 @@ mod tests {
             said.join(" | "),
             "just now | just now | 1 minute ago | 2 hours ago | 2 days ago | just now"
         );
+    }
+
+    #[test]
+    fn addresses_are_shortened_and_sentences_begin_with_a_capital() {
+        assert_eq!(host_of("https://api.example.org/v1/x"), "api.example.org");
+        assert_eq!(host_of("http://localhost:3000"), "http://localhost:3000");
+        assert_eq!(host_of("x"), "x");
+        assert_eq!(sentence("it failed"), "It failed.");
+        assert_eq!(sentence("https://a.org answered 403"), "https://a.org answered 403.");
+        assert_eq!(sentence(""), ".");
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub(crate) fn record() -> Vec<u8> {
         state: StateKind::Single,
         location: None,
         has_ui: false,
+        url: None,
         hosts: Permit::Anyone,
         genesis: Genesis { host: peer(SECRET), machine_version: 1 },
         created: NOW,

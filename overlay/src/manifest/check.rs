@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Example, Manifest, Method, Permit, ABI, FORMAT, MAX_MANIFEST};
+use super::{
+    address, Engine, Example, Manifest, Method, Permissions, Permit, Qos, Requires, StateKind, ABI, FORMAT,
+    MAX_MANIFEST,
+};
 use crate::id::PeerId;
 use crate::io::MAX_BODY;
 use crate::wire::MAX_LEARNERS;
@@ -118,6 +121,12 @@ pub enum ManifestError {
     /// The UI's path.
     #[error("ui: a relative path of at most 128 characters, without '..', '\\' and empty parts")]
     UiPath,
+    /// The address of a service that runs elsewhere.
+    #[error("url: {0}")]
+    Url(&'static str),
+    /// A field that says nothing about a service that runs elsewhere.
+    #[error("{0}: nobody hosts a service that runs elsewhere; leave this out")]
+    External(&'static str),
 }
 
 impl Manifest {
@@ -176,11 +185,33 @@ impl Manifest {
             E::Call,
         )?;
         ensure(self.location.is_none_or(is_location), E::Location)?;
-        ensure(self.ui.as_deref().is_none_or(is_path), E::UiPath)
+        ensure(self.ui.as_deref().is_none_or(is_path), E::UiPath)?;
+        match (self.engine, &self.url) {
+            (Engine::Url, Some(url)) => self.check_external(url),
+            (Engine::Url, None) => Err(E::Url("the engine url needs it")),
+            (_, Some(_)) => Err(E::Url("only with the engine url")),
+            (_, None) => Ok(()),
+        }
     }
 }
 
 impl Manifest {
+    /// What nobody would heed is refused: a list in `access` would look like a lock, and no tab stands at that door.
+    fn check_external(&self, url: &str) -> Result<(), ManifestError> {
+        use ManifestError as E;
+        address(url).map_err(E::Url)?;
+        ensure(self.state == StateKind::None, E::External("state other than none"))?;
+        ensure(!self.durable, E::External("durable"))?;
+        ensure(self.access == Permit::Anyone, E::External("access"))?;
+        ensure(self.hosts == Permit::Anyone, E::External("hosts"))?;
+        ensure(self.examples.is_empty(), E::External("examples"))?;
+        ensure(self.requires == Requires::default(), E::External("requires"))?;
+        ensure(self.qos == Qos::default(), E::External("qos"))?;
+        ensure(self.permissions == Permissions::default(), E::External("permissions"))?;
+        // A method is the last part of its address.
+        ensure(!self.interface.keys().any(|name| name == "." || name == ".."), E::MethodName)
+    }
+
     fn check_example(&self, example: &Example) -> Result<(), &'static str> {
         let method = self.interface.get(&example.method).ok_or("the interface has no such method")?;
         for (value, schema) in [(&example.body, &method.body), (&example.reply, &method.reply)] {
@@ -408,6 +439,47 @@ mod tests {
         for (path, value, error) in cases {
             assert_eq!(changed(path, value.clone()), Err(error), "{path} {value}");
         }
+    }
+
+    #[test]
+    fn a_service_that_runs_elsewhere_has_an_address_and_nothing_that_a_host_would_heed() {
+        use ManifestError as E;
+        const EXTERNAL: &str = r#"{ "name": "weather", "version": "1.0.0", "engine": "url", "state": "none",
+            "url": "https://api.example.org/v1", "interface": { "now": { "readOnly": true, "reply": {} } } }"#;
+        let with = |field: &str, value: Value| {
+            let mut json: Value = serde_json::from_str(EXTERNAL).unwrap();
+            json[field] = value;
+            Manifest::parse_author(json.to_string().as_bytes())
+        };
+        let manifest = Manifest::parse_author(EXTERNAL.as_bytes()).unwrap();
+        assert_eq!(manifest.url.as_deref(), Some("https://api.example.org/v1"));
+        let again = serde_json::to_vec(&manifest).unwrap();
+        assert_eq!(Manifest::parse_author(&again), Ok(manifest));
+        assert!(with("ui", json!("index.html")).is_ok());
+        let me = PeerId([1; 32]).to_string();
+        let cases = [
+            ("url", Value::Null, E::Url("the engine url needs it")),
+            ("url", json!("javascript:alert(1)"), E::Url("it begins with https://")),
+            ("engine", json!("wasm"), E::Url("only with the engine url")),
+            ("state", json!("single"), E::External("state other than none")),
+            ("durable", json!(true), E::External("durable")),
+            ("access", json!([me]), E::External("access")),
+            ("hosts", json!([me]), E::External("hosts")),
+            ("examples", json!([{ "method": "now" }]), E::External("examples")),
+            ("requires", json!({ "memoryMiB": 1 }), E::External("requires")),
+            ("qos", json!({ "minServers": 2 }), E::External("qos")),
+            ("permissions", json!({ "datagrams": true }), E::External("permissions")),
+            ("interface", json!({ "..": {} }), E::MethodName),
+            ("interface", json!({ ".": {} }), E::MethodName),
+        ];
+        for (field, value, error) in cases {
+            assert_eq!(with(field, value.clone()), Err(error), "{field} {value}");
+        }
+        assert_eq!(
+            with("access", json!([me])).unwrap_err().to_string(),
+            "access: nobody hosts a service that runs elsewhere; leave this out"
+        );
+        assert!(changed("/engine", json!("url")).is_err());
     }
 
     #[test]

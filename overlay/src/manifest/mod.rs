@@ -28,12 +28,14 @@ use crate::sandbox::Limits;
 
 mod check;
 mod example;
+mod external;
 mod fit;
 mod package;
 
 pub(crate) use check::{is_location, is_name, is_printable, is_version};
 pub use check::{is_service, ManifestError};
 pub use example::{examples, ExampleCall};
+pub use external::{address, method_url, Address, MAX_URL};
 pub use fit::{fits, Capabilities, Unfit};
 pub use package::{
     file_ref, package_id, sign, verify, FileRef, Package, PackageError, Signature, MAX_MODULE, MAX_UI,
@@ -80,6 +82,9 @@ pub struct Manifest {
     pub tags: Vec<String>,
     /// What runs the module.
     pub engine: Engine,
+    /// Where a service of [`Engine::Url`] runs; there is no module then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// How its state is kept.
     pub state: StateKind,
     /// Flush checkpoints before acknowledging.
@@ -114,7 +119,7 @@ pub struct Manifest {
     pub ui: Option<String>,
 }
 
-/// What made a module: for information, since every module is wasm and complete in itself.
+/// What made a module, for information, since every module is wasm and complete in itself; or that there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
@@ -122,6 +127,8 @@ pub enum Engine {
     Wasm,
     /// It is JavaScript linked with the QuickJS engine.
     Quickjs,
+    /// There is none: the service runs elsewhere, at the manifest's `url`.
+    Url,
 }
 
 /// How a service's state is kept.

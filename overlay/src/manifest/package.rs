@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::check::is_path;
-use super::{Manifest, ManifestError, MAX_MANIFEST};
+use super::{Engine, Manifest, ManifestError, MAX_MANIFEST};
 use crate::id::{BlobId, PackageId, PeerId, ServiceId};
 use crate::transfer;
 
@@ -84,6 +84,9 @@ pub enum PackageError {
     /// The module's size.
     #[error("the module has {0} bytes; 1 to 16777216 are allowed")]
     ModuleSize(u64),
+    /// A module of a service that runs elsewhere.
+    #[error("a service that runs elsewhere has no module")]
+    Module,
     /// A UI file's path.
     #[error("ui file {0:?}: a relative path of at most 128 characters, without '..', '\\' and empty parts")]
     UiPath(String),
@@ -165,8 +168,13 @@ fn check_files(
     module: &FileRef,
     files: &BTreeMap<String, FileRef>,
 ) -> Result<(), PackageError> {
-    if !(1..=MAX_MODULE).contains(&module.size) {
-        return Err(PackageError::ModuleSize(module.size));
+    match manifest.engine {
+        Engine::Url if *module != file_ref(&[]) => return Err(PackageError::Module),
+        Engine::Url => {}
+        _ if !(1..=MAX_MODULE).contains(&module.size) => {
+            return Err(PackageError::ModuleSize(module.size));
+        }
+        _ => {}
     }
     if let Some(path) = files.keys().find(|path| !is_path(path)) {
         return Err(PackageError::UiPath(path.chars().take(128).collect()));
@@ -258,6 +266,19 @@ mod tests {
         assert_eq!(verify(&json, &own.1), Err(PackageError::Signature));
         assert_eq!(verify(&own.0, &signature), Err(PackageError::Signature));
         assert_eq!(verify(&json, &[0; 64]), Err(PackageError::Signature));
+    }
+
+    #[test]
+    fn what_runs_elsewhere_has_no_module() {
+        let json = br#"{ "name": "weather", "version": "1.0.0", "engine": "url", "state": "none",
+            "url": "https://api.example.org/v1", "interface": { "now": {} } }"#;
+        let manifest = Manifest::parse_author(json).unwrap();
+        let with = |module: &[u8]| sign(&manifest, file_ref(module), BTreeMap::new(), &[7; 32]);
+        assert_eq!(with(b"\0asm"), Err(PackageError::Module));
+        let (json, signature, package) = with(b"").unwrap();
+        assert_eq!(verify(&json, &signature), Ok(package));
+        let wasm = Manifest { engine: Engine::Wasm, url: None, ..manifest.clone() };
+        assert_eq!(sign(&wasm, file_ref(b""), BTreeMap::new(), &[7; 32]), Err(PackageError::ModuleSize(0)));
     }
 
     #[test]

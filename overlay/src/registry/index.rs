@@ -169,13 +169,17 @@ impl Index {
         self.matching(query, now).take(MAX_RESULTS).map(|(id, entry)| self.info(*id, entry, now)).collect()
     }
 
-    /// The records that match, each service's before its hosts', at most [`MAX_RECORDS`].
+    /// The records that match, each service's before its hosts', at most [`MAX_RECORDS`]; last of all those of services that
+    /// were withdrawn: who asks may know them from before.
     pub fn search_records(&self, query: &Query, now: Time) -> Vec<Vec<u8>> {
         let records = self.matching(query, now).flat_map(|(_, entry)| {
             let hosts = entry.live_hosts(now).map(|host| host.bytes.clone());
             std::iter::once(entry.bytes.clone()).chain(hosts)
         });
-        records.take(MAX_RECORDS).collect()
+        let withdrawn = self.candidates(query).filter(|(_, entry)| entry.record.withdrawn);
+        let text = query.text.as_ref().map(|text| text.to_lowercase());
+        let withdrawn = withdrawn.filter(move |(_, entry)| entry.matches(query, text.as_deref()));
+        records.chain(withdrawn.map(|(_, entry)| entry.bytes.clone())).take(MAX_RECORDS).collect()
     }
 
     /// The service that `NAME` or `NAME@PUBLISHER` means.
@@ -430,16 +434,18 @@ impl Index {
         now: Time,
     ) -> impl Iterator<Item = (&'a ServiceId, &'a Entry)> + 'a {
         let text = query.text.as_ref().map(|text| text.to_lowercase());
+        self.candidates(query)
+            .filter(move |(_, entry)| entry.is_live(now) && entry.matches(query, text.as_deref()))
+    }
+
+    fn candidates<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = (&'a ServiceId, &'a Entry)> + 'a {
         // By name or tag where one is asked for, else through all: by_name's order is the answer's order.
         let names: Box<dyn Iterator<Item = &BTreeSet<ServiceId>>> = match (&query.name, &query.tag) {
             (Some(name), _) => Box::new(self.by_name.get(name).into_iter()),
             (None, Some(tag)) => Box::new(self.by_tag.get(tag).into_iter()),
             (None, None) => Box::new(self.by_name.values()),
         };
-        names
-            .flatten()
-            .filter_map(|id| self.services.get_key_value(id))
-            .filter(move |(_, entry)| entry.is_live(now) && entry.matches(query, text.as_deref()))
+        names.flatten().filter_map(|id| self.services.get_key_value(id))
     }
 
     fn info(&self, service: ServiceId, entry: &Entry, now: Time) -> ServiceInfo {
@@ -455,6 +461,7 @@ impl Index {
             package: record.package.to_string(),
             location: record.location,
             has_ui: record.has_ui,
+            url: record.url.clone(),
             hosts: self.serving(service, entry, now),
             sequence: record.sequence,
             rating: self.rating(service, now).map(|rating| RatingInfo {

@@ -71,12 +71,34 @@ fn a_search_shows_what_a_catalogue_needs() {
         package: record.package.to_string(),
         location: Some((52.52, 13.4)),
         has_ui: true,
+        url: None,
         hosts: vec![peer(5).to_string()],
         sequence: NOW.0,
         rating: None,
     };
     assert_eq!(index.search(&Query::default(), NOW), [expected]);
     assert_eq!(index.search_records(&Query::default(), NOW).len(), 4);
+}
+
+#[test]
+fn what_runs_elsewhere_is_found_and_has_no_hosts() {
+    use crate::registry::record::tests::external;
+    let mut index = Index::new(10);
+    put(&mut index, &external(), 1).unwrap();
+    let id = external().service();
+    assert_eq!(put_host(&mut index, &claim(id, 1), 1), Err(RecordError::NotPermitted));
+    assert_eq!(put_host(&mut index, &claim(id, 4), 4), Err(RecordError::NotPermitted));
+    let found: Vec<_> =
+        index.search(&Query::default(), NOW).into_iter().map(|info| (info.url, info.hosts)).collect();
+    assert_eq!(found, [(Some("https://api.example.org/v1".into()), vec![])]);
+    assert_eq!(index.resolve("weather", NOW).map(ServiceRecord::origin), Ok(Some("https://api.example.org")));
+    // What was served by tabs until now: their records go.
+    let served = service(1, "served");
+    put(&mut index, &served, 1).unwrap();
+    put_host(&mut index, &host(served.service(), 4), 4).unwrap();
+    let moved = ServiceRecord { name: "served".into(), sequence: NOW.0 + 1, ..external() };
+    put(&mut index, &moved, 1).unwrap();
+    assert!(index.hosts(served.service(), NOW).is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::nick::{NickRecord, NICK_LIFETIME};
 use super::rating::{RatingRecord, RATING_LIFETIME};
 use super::{host_key, service_key, Succession};
 use crate::id::{Hash, PackageId, PeerId, ServiceId};
-use crate::manifest::{is_location, is_name, is_printable, is_version, Permit, StateKind};
+use crate::manifest::{address, is_location, is_name, is_printable, is_version, Permit, StateKind};
 use crate::time::{Millis, Time};
 
 /// The most bytes of an encoded record: 32 hosts (1 KiB), a description (2 KB), tags and the rest fit, or 32 links of a
@@ -51,6 +51,8 @@ pub struct ServiceRecord {
     pub location: Option<(f64, f64)>,
     /// Does the package bring a UI.
     pub has_ui: bool,
+    /// Where it runs, if that is outside of all tabs: nobody hosts it then.
+    pub url: Option<String>,
     /// Who may host it.
     pub hosts: Permit,
     /// How its group began.
@@ -179,15 +181,24 @@ impl ServiceRecord {
         format!("{}@{}", self.name, self.publisher)
     }
 
-    /// May `peer` host it? The publisher always may.
+    /// May `peer` host it? The publisher always may, and nobody what runs elsewhere.
     pub fn hosts_permit(&self, peer: &PeerId) -> bool {
-        self.hosts.permits(peer, &self.publisher)
+        self.url.is_none() && self.hosts.permits(peer, &self.publisher)
+    }
+
+    /// Scheme, host and port of where it runs, if that is outside of all tabs.
+    pub fn origin(&self) -> Option<&str> {
+        self.url.as_deref().and_then(|url| address(url).ok()).map(|address| address.origin)
     }
 
     /// Signs and encodes it; an error names a field that others would refuse.
     pub fn encode(&self, secret_key: &[u8; 32]) -> Result<Vec<u8>, RecordError> {
         self.check()?;
-        seal(KIND_SERVICE, &Wire::from(self), self.publisher, secret_key)
+        let service = Wire::from(self);
+        match self.url.clone() {
+            None => seal(KIND_SERVICE, &service, self.publisher, secret_key),
+            Some(url) => seal(KIND_EXTERNAL, &External { service, url }, self.publisher, secret_key),
+        }
     }
 
     fn check(&self) -> Result<(), RecordError> {
@@ -197,6 +208,11 @@ impl ServiceRecord {
         ensure(is_printable(&self.description, 500), "description")?;
         ensure(self.tags.len() <= 8 && self.tags.iter().all(|tag| is_name(tag, 32)), "tags")?;
         ensure(self.location.is_none_or(is_location), "location")?;
+        if let Some(url) = &self.url {
+            ensure(address(url).is_ok(), "url")?;
+            ensure(self.state == StateKind::None, "state")?;
+            ensure(self.hosts == Permit::Anyone, "hosts")?;
+        }
         match &self.hosts {
             Permit::Peers(peers) => ensure((1..=32).contains(&peers.len()), "hosts"),
             Permit::Anyone => Ok(()),
@@ -247,6 +263,10 @@ impl Validated {
             KIND_SERVICE => Validated::Service(read::<Wire>(body)?.into()),
             KIND_HOST => Validated::Host(read(body)?),
             KIND_NICK => Validated::Nick(read(body)?),
+            KIND_EXTERNAL => {
+                let External { service, url } = read(body)?;
+                Validated::Service(ServiceRecord { url: Some(url), ..service.into() })
+            }
             KIND_RATING => Validated::Rating(read(body)?),
             _ => return Err(RecordError::Malformed),
         };
@@ -357,7 +377,9 @@ impl Validated {
 const KIND_SERVICE: u8 = 0;
 const KIND_HOST: u8 = 1;
 pub(super) const KIND_NICK: u8 = 2;
-pub(super) const KIND_RATING: u8 = 3;
+/// A kind of its own: a node that knows nothing of such services refuses it, and hosts none.
+const KIND_EXTERNAL: u8 = 3;
+pub(super) const KIND_RATING: u8 = 4;
 /// Keeps a signature on a record from being one on anything else; version and kind follow within the signed bytes.
 const DOMAIN: &[u8] = b"tabfarm record\0";
 
@@ -407,6 +429,13 @@ struct Wire {
     withdrawn: bool,
 }
 
+/// The record of a service that runs elsewhere.
+#[derive(Serialize, Deserialize)]
+struct External {
+    service: Wire,
+    url: String,
+}
+
 impl From<&ServiceRecord> for Wire {
     fn from(record: &ServiceRecord) -> Self {
         let record = record.clone();
@@ -446,6 +475,7 @@ impl From<Wire> for ServiceRecord {
             state: wire.state,
             location: wire.location,
             has_ui: wire.has_ui,
+            url: None,
             hosts: wire.hosts.map_or(Permit::Anyone, Permit::Peers),
             genesis: wire.genesis,
             created: wire.created,

@@ -25,12 +25,19 @@ pub(in crate::registry) fn service(publisher: u8, name: &str) -> ServiceRecord {
         state: StateKind::Single,
         location: Some((52.52, 13.4)),
         has_ui: true,
+        url: None,
         hosts: Permit::Anyone,
         genesis: Genesis { host: peer(publisher), machine_version: 1 },
         created: NOW,
         expires: NOW + SERVICE_LIFETIME,
         withdrawn: false,
     }
+}
+
+/// Of a service that runs outside of all tabs.
+pub(in crate::registry) fn external() -> ServiceRecord {
+    let url = Some("https://api.example.org/v1".into());
+    ServiceRecord { url, state: StateKind::None, ..service(1, "weather") }
 }
 
 /// A record of a host whom the service's publisher made one.
@@ -65,6 +72,7 @@ fn records_round_trip() {
         service(1, "counter"),
         ServiceRecord { hosts: Permit::Peers(vec![peer(2), peer(3)]), location: None, ..service(1, "chat") },
         ServiceRecord { withdrawn: true, ..service(1, "chat") },
+        external(),
     ] {
         let bytes = record.encode(&secret(1)).unwrap();
         let key = service_key(record.service());
@@ -123,6 +131,31 @@ fn a_record_of_one_kind_is_none_of_the_other() {
     let mut bytes = service(1, "counter").encode(&secret(1)).unwrap();
     bytes[1] = KIND_HOST;
     assert!(Validated::decode(&bytes).is_err());
+}
+
+#[test]
+fn what_runs_elsewhere_is_a_kind_of_its_own() {
+    let bytes = external().encode(&secret(1)).unwrap();
+    assert_eq!(bytes[..2], [VERSION, KIND_EXTERNAL]);
+    assert_eq!(external().origin(), Some("https://api.example.org"));
+    assert!(!external().hosts_permit(&peer(1)) && !external().hosts_permit(&peer(2)));
+    // Neither kind is read as the other, and what no author may write nobody reads, however well it is signed.
+    let sealed = |kind, record: ServiceRecord, url: &str| {
+        let body = External { service: Wire::from(&record), url: url.to_owned() };
+        Validated::decode(&seal(kind, &body, record.publisher, &secret(1)).unwrap())
+    };
+    assert_eq!(sealed(KIND_SERVICE, external(), "https://a.org"), Err(RecordError::Malformed));
+    let plain = seal(KIND_EXTERNAL, &Wire::from(&external()), peer(1), &secret(1)).unwrap();
+    assert_eq!(Validated::decode(&plain), Err(RecordError::Malformed));
+    for url in
+        ["", "javascript:alert(1)", "http://a.org", "https://10.0.0.1", "https://u@a.org", "https://a.org/#x"]
+    {
+        assert_eq!(sealed(KIND_EXTERNAL, external(), url), Err(RecordError::Field("url")), "{url}");
+    }
+    let single = ServiceRecord { state: StateKind::Single, ..external() };
+    assert_eq!(sealed(KIND_EXTERNAL, single, "https://a.org"), Err(RecordError::Field("state")));
+    let hosts = ServiceRecord { hosts: Permit::Peers(vec![peer(2)]), ..external() };
+    assert_eq!(sealed(KIND_EXTERNAL, hosts, "https://a.org"), Err(RecordError::Field("hosts")));
 }
 
 #[test]
@@ -198,7 +231,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn any_bytes_are_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..3u8) {
+    fn any_bytes_are_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..4u8) {
         prop_assert!(Validated::decode(&bytes).is_err());
         if bytes.len() > 2 {
             bytes[..2].copy_from_slice(&[VERSION, kind]);

@@ -99,8 +99,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
                 deadline,
                 key: key.as_deref(),
             })?;
-            if verbose {
-                eprintln!("tabfarm: answered by {} (term {})", reply.server, reply.term);
+            match reply.term.as_str() {
+                _ if !verbose => {}
+                "" => eprintln!("tabfarm: answered by {}, outside of all tabs", printable(&reply.server)),
+                term => eprintln!("tabfarm: answered by {} (term {term})", reply.server),
             }
             print(&reply.body, reply.is_json)
         }
@@ -111,9 +113,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
             }
             for service in found["services"].as_array().into_iter().flatten() {
                 let text = |field: &str| printable(service[field].as_str().unwrap_or_default());
-                let servers = match service["hosts"].as_array().map_or(0, Vec::len) {
-                    1 => "1 server".to_owned(),
-                    many => format!("{many} servers"),
+                let elsewhere = service["url"].as_str().and_then(|url| overlay::manifest::address(url).ok());
+                let servers = match (elsewhere, service["hosts"].as_array().map_or(0, Vec::len)) {
+                    (Some(address), _) => format!("at {}", address.origin),
+                    (None, 1) => "1 server".to_owned(),
+                    (None, many) => format!("{many} servers"),
                 };
                 write_out(
                     format!(

@@ -10,18 +10,20 @@ use std::time::{Duration, Instant};
 
 use axum::body::{to_bytes, Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{header, HeaderMap, HeaderValue, StatusCode};
+use axum::http::{header, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::Extension;
 use overlay::io::{Answer, Command, Error, SessionInfo, MAX_BODY};
-use overlay::manifest::Method;
+use overlay::manifest::{address, method_url, Method};
 
 use super::clients::Use;
-use super::services::Manifest;
+use super::services::{elsewhere, Manifest};
 use super::{served_by, Client, Gateway, Inner, DEADLINE, OPEN_TIME};
 use crate::api::url_pairs;
 use crate::problem::Problem;
 
+/// Types of body that an address takes (Linked Data Platform, 7.1).
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 /// Bytes of a method's name.
 const MAX_METHOD: usize = 64;
 /// A body that takes longer is not waited for.
@@ -59,6 +61,9 @@ pub async fn post(
     let permit = gateway.0.clients.admit(client, Use::Call)?;
     let manifest = gateway.0.services.manifest(&service).await?;
     let known = method_of(&manifest, &method)?;
+    if let Some(url) = &manifest.url {
+        return moved(url, &method, known);
+    }
     let deadline = deadline(&headers)?;
     let body = read(&headers, body, known.body.is_some()).await?;
     let call = Call { service, method, read_only: known.read_only, body };
@@ -82,8 +87,11 @@ pub async fn get(
     let _permit = gateway.0.clients.admit(client, Use::Call)?;
     let manifest = gateway.0.services.manifest(&service).await?;
     let known = method_of(&manifest, &method)?;
-    if !known.read_only {
-        let detail = "this method may change something: use POST";
+    if !known.read_only || manifest.url.is_some() {
+        let detail = match manifest.url {
+            Some(_) => "a service that runs elsewhere is called by POST",
+            None => "this method may change something: use POST",
+        };
         let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail);
         return Ok(([(header::ALLOW, "POST, OPTIONS")], problem).into_response());
     }
@@ -127,6 +135,20 @@ impl Inner {
             _ => Err(Error::Disconnected("the relay gave another answer than was asked for".to_owned())),
         }
     }
+}
+
+/// The service runs outside of all tabs: its client goes there by itself, with the same method and body (RFC 9110, 15.4.8).
+/// `accept-post` tells the type of body that the method takes.
+fn moved(url: &str, method: &str, known: &Method) -> Result<Response, Problem> {
+    let target = method_url(url, method);
+    // What the kernel accepted is accepted here as well, or there is no way on.
+    let address = address(&target).map_err(|_| elsewhere(url, "its address is not valid"))?;
+    let location = HeaderValue::from_str(&target).map_err(|_| Problem::not_found())?;
+    let detail =
+        format!("the service runs at {}, outside of all tabs: send the request there", address.origin);
+    let kind = if known.body.is_some() { "application/json" } else { "application/octet-stream" };
+    let headers = [(header::LOCATION, location), (ACCEPT_POST, HeaderValue::from_static(kind))];
+    Ok((headers, Problem::new(StatusCode::TEMPORARY_REDIRECT, "It runs elsewhere", detail)).into_response())
 }
 
 /// SERVICE and METHOD of a path, their escapes undone.

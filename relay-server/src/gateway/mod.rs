@@ -10,7 +10,8 @@
 //! | `GET /s/SERVICE/ui/…`, hosts `SERVICE.localhost` | `ui` | the service's own page, away from the app's origin |
 //!
 //! SERVICE is a name, or `name@publisher`. `services` resolves it and keeps manifests; `clients` bounds what one client may
-//! use. The gateway calls services and nothing else: no address of a request, a manifest or a module is ever dialled.
+//! use. The gateway calls services and nothing else: no address of a request, a manifest or a module is ever dialled. Who calls
+//! a service that runs elsewhere is told where (307).
 
 mod call;
 mod clients;
@@ -125,6 +126,11 @@ impl Gateway {
     async fn session(&self, client: Client, service: String) -> Result<Opened, Problem> {
         let permit = self.0.clients.admit(client, Use::Session)?;
         let manifest = self.0.services.manifest(&service).await?;
+        if let Some(url) = &manifest.url {
+            return Err(
+                services::elsewhere(url, "there are no sessions with it: call its methods by POST").into()
+            );
+        }
         let (sender, events) = Handle::events();
         let session = self.0.node.open(service, OPEN_TIME.as_millis() as u64, Some(sender)).await?;
         Ok(Opened { permit, manifest, session, events })

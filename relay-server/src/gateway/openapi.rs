@@ -26,18 +26,36 @@ pub async fn answer(
 fn document(service: &str, manifest: &Arc<Manifest>) -> Value {
     let mut paths = Map::new();
     for (name, method) in &manifest.interface {
-        paths.insert(format!("/{name}"), path(name, method));
+        let path = if manifest.url.is_some() { path_elsewhere(name, method) } else { path(name, method) };
+        paths.insert(format!("/{name}"), path);
     }
+    // What runs elsewhere is called there; what it answers besides its replies is its own affair.
+    let server = manifest.url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+    let components = match server {
+        Some(_) => json!({}),
+        None => json!({ "responses": { "Problem": problem() } }),
+    };
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": manifest.name, "version": manifest.version, "description": manifest.description,
             "x-publisher": manifest.publisher,
         },
-        "servers": [{ "url": format!("/s/{service}") }],
+        "servers": [{ "url": server.unwrap_or_else(|| format!("/s/{service}")) }],
         "paths": paths,
-        "components": { "responses": { "Problem": problem() } },
+        "components": components,
     })
+}
+
+/// A method of a service that runs elsewhere.
+fn path_elsewhere(name: &str, method: &Method) -> Value {
+    json!({ "post": {
+        "operationId": name,
+        "description": method.description,
+        "requestBody": { "required": method.body.is_some(), "content": content(&method.body) },
+        "responses": { "200": { "description": "The service's reply.", "content": content(&method.reply) } },
+        "parameters": [{ "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "maxLength": 255 } }],
+    } })
 }
 
 fn path(name: &str, method: &Method) -> Value {
@@ -107,6 +125,24 @@ fn problem() -> Value {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_runs_elsewhere_names_its_server() {
+        let manifest: Manifest = serde_json::from_value(json!({
+            "name": "weather", "version": "1.0.0", "publisher": "12D3", "url": "https://api.example.org/v1/",
+            "interface": { "now": { "readOnly": true, "reply": { "type": "string" } } },
+        }))
+        .unwrap();
+        let document = document("weather", &Arc::new(manifest));
+        assert_eq!(document["servers"], json!([{ "url": "https://api.example.org/v1" }]));
+        let now = &document["paths"]["/now"];
+        assert_eq!(
+            now["post"]["responses"]["200"]["content"]["application/json"]["schema"]["type"],
+            "string"
+        );
+        assert!(now.get("get").is_none() && now["post"]["responses"].get("default").is_none());
+        assert_eq!(document["components"], json!({}));
+    }
 
     #[test]
     fn a_document_follows_from_the_interface() {

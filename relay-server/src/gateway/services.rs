@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use moka::future::Cache;
 use overlay::io::{Answer, Command, Error};
-use overlay::manifest::{is_service, Method};
+use overlay::manifest::{address, is_service, Method};
 use serde::Deserialize;
 
 use crate::node::Handle;
@@ -32,6 +32,9 @@ pub struct Manifest {
     pub interface: BTreeMap<String, Method>,
     #[serde(default)]
     pub ui: Option<String>,
+    /// Where it runs, if that is outside of all tabs.
+    #[serde(default)]
+    pub url: Option<String>,
 }
 
 /// A service's page: its first file, and all files by path.
@@ -71,6 +74,9 @@ impl Services {
         check(name)?;
         let load = async {
             let (manifest, ui) = self.package(name, true).await?;
+            if let Some(url) = &manifest.url {
+                return Err(elsewhere(url, "its page works in the app"));
+            }
             let files = ui.into_iter().map(|(path, bytes)| (path, Bytes::from(bytes))).collect();
             Ok::<_, Error>(Arc::new(Page { entry: manifest.ui, files }))
         };
@@ -87,6 +93,12 @@ impl Services {
             _ => Err(Error::Disconnected("the relay gave another answer than was asked for".to_owned())),
         }
     }
+}
+
+/// A service that runs outside of all tabs has no session and no page here.
+pub fn elsewhere(url: &str, hint: &str) -> Error {
+    let origin = address(url).map_or("another address", |address| address.origin);
+    Error::Refused(format!("this service runs at {origin}, outside of all tabs; {hint}"))
 }
 
 fn check(name: &str) -> Result<(), Problem> {
