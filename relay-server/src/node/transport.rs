@@ -1,0 +1,54 @@
+//! Where connections come from: websockets (over TLS where there is a certificate), TCP.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::Boxed;
+use libp2p::core::upgrade::Version;
+use libp2p::identity::Keypair;
+use libp2p::{dns, noise, tcp, websocket, yamux, PeerId, Transport};
+
+use crate::tls::Tls;
+
+/// The longest websocket frame. libp2p's default of 256 MiB, taken before a peer has said who it is, lets sixteen
+/// sockets fill gigabytes.
+const MAX_WS_FRAME: usize = 128 * 1024;
+/// Connections that may be in their handshake: with ten seconds for each, half-open sockets fill this and no more.
+pub(super) const MAX_PENDING: u32 = 1_024;
+/// Streams of one connection: lanes, the protocols' own, and a circuit each for those who look for a popular tab.
+const MAX_STREAMS: usize = 192;
+/// A handshake that takes longer is given up.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// All of them.
+pub(super) fn transport(key: &Keypair, tls: Option<&Tls>) -> anyhow::Result<Boxed<(PeerId, StreamMuxerBox)>> {
+    let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let names = |transport| dns::tokio::Transport::system(transport).context("no DNS configuration");
+    let mut ws = websocket::Config::new(names(tcp())?);
+    ws.set_max_data_size(MAX_WS_FRAME);
+    if let Some(tls) = tls {
+        ws.set_tls_config(tls.websocket()?);
+    }
+    let noise = || noise::Config::new(key).context("noise");
+    let secured_ws = ws
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise()?)
+        .multiplex(multiplexer())
+        .timeout(HANDSHAKE_TIME)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let secured_tcp = names(tcp())?
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise()?)
+        .multiplex(multiplexer())
+        .timeout(HANDSHAKE_TIME)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    Ok(secured_ws.or_transport(secured_tcp).map(|either, _| either.into_inner()).boxed())
+}
+
+/// What a peer leaves unread is held here, 256 KiB a stream.
+fn multiplexer() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(MAX_STREAMS);
+    config
+}
