@@ -8,17 +8,21 @@
 
 mod connections;
 mod door;
+mod heads;
 mod paced;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{header, HeaderValue};
+use axum::response::IntoResponse;
 use axum::Router;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -32,13 +36,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{watch, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
-pub(crate) use self::connections::network;
+use self::connections::Answering;
 pub use self::connections::Counts;
-use self::connections::{Answering, Connections, Seat};
+pub(crate) use self::connections::{network, Connections, Seat};
 use self::door::{Door, Stream};
 use self::paced::Pace;
 use crate::gateway::{self, Client, Gateway};
 use crate::metrics::Metrics;
+use crate::problem::Problem;
 use crate::tls::Tls;
 use crate::{api, node, trust, web};
 
@@ -224,12 +229,25 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let router = TowerToHyperService::new(router);
     let activity = seat.activity.clone();
+    let (stream, ambiguous) = heads::watched(stream);
+    let count = AtomicU64::new(0);
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client);
         let answering = activity.answer();
-        let response = router.call(request);
+        let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let response = match ambiguous.is(count.fetch_add(1, Ordering::Relaxed)) {
+            true => Err(Problem::bad_request("a request has a length or chunks, not both")),
+            false => Ok(router.call(request)),
+        };
         async move {
-            let response = response.await?;
+            let mut response = match response {
+                Ok(response) => response.await?,
+                Err(problem) => problem.into_response(),
+            };
+            if is_chunked {
+                // What comes after chunks is not followed in `heads`: it is no request any more.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(response.map(|body| Counted { body, _answering: answering }))
         }
     });

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use libp2p::multiaddr::Protocol;
 use libp2p::Multiaddr;
 
 pub use self::options::Options;
@@ -100,6 +101,8 @@ pub struct Limits {
     pub circuit_time: Duration,
     /// Established connections.
     pub connections: u32,
+    /// Connections in their handshake, ten seconds each; half of them by one IP address.
+    pub handshakes: usize,
 }
 
 impl Default for Limits {
@@ -111,6 +114,7 @@ impl Default for Limits {
             circuit_bytes: 64 * 1024 * 1024,
             circuit_time: Duration::from_secs(3_600),
             connections: 12_000,
+            handshakes: 1_024,
         }
     }
 }
@@ -118,6 +122,13 @@ impl Default for Limits {
 impl Config {
     /// Refuses what cannot work, with the name of the setting.
     fn check(&self) -> anyhow::Result<()> {
+        for address in &self.listen {
+            let is_direct = address.iter().any(|part| part == Protocol::WebRTCDirect);
+            anyhow::ensure!(
+                !is_direct || cfg!(feature = "webrtc-direct"),
+                "--listen {address}: this relay was built without the feature webrtc-direct"
+            );
+        }
         for address in &self.join {
             anyhow::ensure!(
                 overlay_libp2p::addresses::last_peer(address).is_some(),

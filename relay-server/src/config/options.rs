@@ -145,6 +145,7 @@ impl Options {
                     .or(file.circuit_seconds)
                     .map_or(limits.circuit_time, Duration::from_secs),
                 connections: self.max_connections.or(file.max_connections).unwrap_or(limits.connections),
+                ..limits
             },
             http_limits: http::Limits {
                 connections: self.max_http.or(file.max_http).unwrap_or(http_limits.connections),
@@ -275,5 +276,9 @@ mod tests {
         std::fs::write(&file, "htpp = \"127.0.0.1:1\"\n").unwrap();
         assert!(options(&["--config", file.to_str().unwrap()]).resolve().is_err());
         assert!(options(&["--join", "/ip4/127.0.0.1/tcp/1/ws"]).resolve().is_err());
+        match options(&["--listen", "/ip4/127.0.0.1/udp/0/webrtc-direct"]).resolve() {
+            Ok(config) => assert!(cfg!(feature = "webrtc-direct") && config.listen.len() == 1),
+            Err(error) => assert!(error.to_string().contains("without the feature webrtc-direct"), "{error}"),
+        }
     }
 }

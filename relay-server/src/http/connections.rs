@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// All connections. Clones are handles on the same table.
 #[derive(Clone)]
-pub(super) struct Connections(Arc<Mutex<Table>>);
+pub(crate) struct Connections(Arc<Mutex<Table>>);
 
 struct Table {
     total: usize,
@@ -37,11 +37,11 @@ struct Place {
 }
 
 /// A connection's place in the table; dropping it frees the place.
-pub(super) struct Seat {
+pub(crate) struct Seat {
     connections: Connections,
     id: u64,
     /// What the connection is doing; whoever serves it keeps this true.
-    pub activity: Activity,
+    pub(super) activity: Activity,
     evicted: Arc<Notify>,
 }
 

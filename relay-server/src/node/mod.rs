@@ -5,14 +5,19 @@
 //! | `handle` | what others hold: [`Handle`] gives commands, [`Session`] is an open session, [`Facts`] is what is known |
 //! | `task` | the task that owns swarm and kernel |
 //! | `swarm` | the protocols, their limits, listening |
-//! | `transport` | where connections come from |
+//! | `transport` | where connections come from; `handshakes` bounds them, `renewed` shows websockets' newest certificate |
+//! | `webrtc` | `/webrtc-direct`, with the feature of that name |
 //!
 //! [`start`] puts them together.
 
 mod handle;
+mod handshakes;
+mod renewed;
 mod swarm;
 mod task;
 mod transport;
+#[cfg(feature = "webrtc-direct")]
+mod webrtc;
 
 use std::sync::{Arc, Mutex};
 
@@ -41,7 +46,7 @@ pub async fn start(
     let key = identity::load(config.data_dir.as_deref())?;
     let mut seed = [0; 32];
     getrandom::getrandom(&mut seed).context("no randomness")?;
-    let mut swarm = swarm::swarm(&key, config.limits, tls, association_seed(&seed))?;
+    let mut swarm = swarm::swarm(&key, config, tls, association_seed(&seed))?;
     let peer_id = *swarm.local_peer_id();
     let listening = swarm::listen(&mut swarm, &config.listen).await?;
     let announced: Vec<_> =

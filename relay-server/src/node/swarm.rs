@@ -14,8 +14,8 @@ use overlay_libp2p::behaviour::{Behaviour, Options};
 use overlay_libp2p::dht::Capacity;
 use overlay_libp2p::swarm_config;
 
-use super::transport::{self, MAX_PENDING};
-use crate::config::Limits;
+use super::transport;
+use crate::config::{Config, Limits};
 use crate::tls::Tls;
 
 /// Connections to one peer: its tab may meet the relay again before the old socket is known to be dead.
@@ -42,15 +42,16 @@ pub(super) struct Native {
 /// A swarm that does not listen yet.
 pub(super) fn swarm(
     key: &Keypair,
-    limits: Limits,
+    config: &Config,
     tls: Option<&Tls>,
     seed: u64,
 ) -> anyhow::Result<Swarm<Behaviour<Native>>> {
-    let transport = transport::transport(key, tls)?;
+    let limits = config.limits;
+    let transport = transport::transport(key, config, tls)?;
     let native = Native {
         limits: connection_limits::Behaviour::new(
             ConnectionLimits::default()
-                .with_max_pending_incoming(Some(MAX_PENDING))
+                .with_max_pending_incoming(Some(pending(limits)))
                 .with_max_established(Some(limits.connections))
                 .with_max_established_per_peer(Some(MAX_PER_PEER)),
         ),
@@ -67,6 +68,12 @@ pub(super) fn swarm(
     let config =
         swarm_config(libp2p::swarm::Config::with_tokio_executor()).with_idle_connection_timeout(IDLE);
     Ok(Swarm::new(transport, Behaviour::new(key, native, options), key.public().to_peer_id(), config))
+}
+
+/// Those in their handshake are bounded before they come here, and displace each other; this holds the ones that have lost
+/// their places and are being closed.
+fn pending(limits: Limits) -> u32 {
+    u32::try_from(limits.handshakes).unwrap_or(u32::MAX).saturating_mul(2)
 }
 
 fn relay_config(limits: Limits) -> relay::Config {

@@ -1,4 +1,5 @@
-//! Where connections come from: websockets (over TLS where there is a certificate), TCP.
+//! Where connections come from: websockets (over TLS where there is a certificate), TCP, and `/webrtc-direct` where it is
+//! compiled in.
 
 use std::time::Duration;
 
@@ -9,27 +10,33 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::{dns, noise, tcp, websocket, yamux, PeerId, Transport};
 
+use super::handshakes::Handshakes;
+use super::renewed::Renewed;
+use crate::config::Config;
 use crate::tls::Tls;
 
 /// The longest websocket frame. libp2p's default of 256 MiB, taken before a peer has said who it is, lets sixteen
 /// sockets fill gigabytes.
 const MAX_WS_FRAME: usize = 128 * 1024;
-/// Connections that may be in their handshake: with ten seconds for each, half-open sockets fill this and no more.
-pub(super) const MAX_PENDING: u32 = 1_024;
+/// Handshakes by `/webrtc-direct` at a time: each is a whole stack of ICE, DTLS and SCTP.
+#[cfg(feature = "webrtc-direct")]
+const MAX_DIRECT: usize = 64;
 /// Streams of one connection: lanes, the protocols' own, and a circuit each for those who look for a popular tab.
 const MAX_STREAMS: usize = 192;
 /// A handshake that takes longer is given up.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// All of them.
-pub(super) fn transport(key: &Keypair, tls: Option<&Tls>) -> anyhow::Result<Boxed<(PeerId, StreamMuxerBox)>> {
+pub(super) fn transport(
+    key: &Keypair,
+    config: &Config,
+    tls: Option<&Tls>,
+) -> anyhow::Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let names = |transport| dns::tokio::Transport::system(transport).context("no DNS configuration");
     let mut ws = websocket::Config::new(names(tcp())?);
     ws.set_max_data_size(MAX_WS_FRAME);
-    if let Some(tls) = tls {
-        ws.set_tls_config(tls.websocket()?);
-    }
+    let ws = Renewed::new(ws, tls.map(Tls::credentials));
     let noise = || noise::Config::new(key).context("noise");
     let secured_ws = ws
         .upgrade(Version::V1Lazy)
@@ -43,7 +50,16 @@ pub(super) fn transport(key: &Keypair, tls: Option<&Tls>) -> anyhow::Result<Boxe
         .multiplex(multiplexer())
         .timeout(HANDSHAKE_TIME)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    Ok(secured_ws.or_transport(secured_tcp).map(|either, _| either.into_inner()).boxed())
+    let sockets = secured_ws.or_transport(secured_tcp).map(|either, _| either.into_inner()).boxed();
+    let sockets = Handshakes::new(sockets, config.limits.handshakes);
+    #[cfg(feature = "webrtc-direct")]
+    let sockets = {
+        // With places of their own: whoever sends from addresses that are not his must not displace websockets.
+        let direct = super::webrtc::transport(key, config.data_dir.as_deref())?;
+        let direct = Handshakes::new(direct, MAX_DIRECT);
+        sockets.or_transport(direct).map(|either, _| either.into_inner())
+    };
+    Ok(sockets.boxed())
 }
 
 /// What a peer leaves unread is held here, 256 KiB a stream.
