@@ -30,6 +30,7 @@ pub mod tls;
 mod trust;
 mod web;
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,8 +98,9 @@ impl Relay {
 
     /// Looks now whether the operator's certificate was renewed, and not within the next minute only.
     pub fn renew_certificate(&self) {
-        if let Some(renewal) = &self.renewal {
-            renewal.asked.notify_one();
+        match &self.renewal {
+            Some(renewal) => renewal.asked.notify_one(),
+            None => tracing::info!("there is no certificate to read again"),
         }
     }
 
@@ -137,10 +139,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Before anybody is told that the relay runs: a signal that nobody awaits ends the process at once.
     let stop = stop_signal()?;
     // Without a certificate to read again, a terminal that hangs up ends the relay as it ends other programs.
-    let mut hang_up = match &config.tls {
-        config::Tls::Files { .. } => Some(signal(SignalKind::hangup())?),
-        _ => None,
-    };
+    let hears = matches!(config.tls, config::Tls::Files { .. }) || !std::io::stderr().is_terminal();
+    let mut hang_up = if hears { Some(signal(SignalKind::hangup())?) } else { None };
     log_to_stderr(&config.log)?;
     let relay = Relay::start(&config).await?;
     tracing::info!(peer_id = %relay.node.peer_id, http = %relay.http, scheme = relay.scheme, "started");
@@ -176,7 +176,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 fn log_to_stderr(log: &config::Log) -> anyhow::Result<()> {
     use anyhow::Context;
-    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter)
+    // What strangers send is no reason to warn anybody: soketto does, once for each frame that is too long.
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("soketto=error,{}", log.filter))
         .with_context(|| format!("--log {}", log.filter))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = if log.json { lines.json().try_init() } else { lines.with_ansi(false).try_init() };

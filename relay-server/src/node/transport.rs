@@ -21,6 +21,8 @@ const MAX_WS_FRAME: usize = 128 * 1024;
 /// Handshakes by `/webrtc-direct` at a time: each is a whole stack of ICE, DTLS and SCTP.
 #[cfg(feature = "webrtc-direct")]
 const MAX_DIRECT: usize = 64;
+/// Connections that the system holds until they are accepted. One that finds no room tries again after a second.
+const BACKLOG: u32 = 4_096;
 /// Streams of one connection: lanes, the protocols' own, and a circuit each for those who look for a popular tab.
 const MAX_STREAMS: usize = 192;
 /// A handshake that takes longer is given up.
@@ -32,7 +34,7 @@ pub(super) fn transport(
     config: &Config,
     tls: Option<&Tls>,
 ) -> anyhow::Result<Boxed<(PeerId, StreamMuxerBox)>> {
-    let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true).listen_backlog(BACKLOG));
     let names = |transport| dns::tokio::Transport::system(transport).context("no DNS configuration");
     let mut ws = websocket::Config::new(names(tcp())?);
     ws.set_max_data_size(MAX_WS_FRAME);

@@ -1,7 +1,7 @@
 //! `/webrtc-direct`: for libp2p peers that reach no TCP port, or trust no certificate.
 //!
 //! The address holds the digest of a DTLS certificate (`/certhash`), which is kept in the data directory: addresses that others
-//! have written down stay right. Tabs do not dial it, see docs/decisions/0015.
+//! have written down stay right. Tabs do not dial it (docs/decisions/0015).
 
 use std::fs;
 use std::io::ErrorKind;
