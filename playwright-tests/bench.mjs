@@ -34,6 +34,7 @@ const BENCHES = {
   p2: module("./bench/p2.mjs"),
   p15: module("./bench/p15.mjs"),
   nick: module("./bench/nick.mjs"),
+  s6: module("./bench/s6.mjs"),
 };
 /** Longer ones, only when they are named. */
 const LONG = { faults: module("./bench/faults.mjs") };

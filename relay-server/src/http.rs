@@ -6,19 +6,25 @@
 //! buffers of some tens of kilobytes. How many connections there are is bounded, in total and per address; who has to
 //! go when there are more is decided in `connections`.
 
+mod activity;
+mod bodies;
 mod connections;
 mod door;
+mod heads;
 mod paced;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{header, HeaderValue};
+use axum::response::IntoResponse;
 use axum::Router;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -28,17 +34,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{watch, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
-pub(crate) use self::connections::network;
+use self::activity::Answering;
+use self::bodies::{Bodies, Held};
 pub use self::connections::Counts;
-use self::connections::{Answering, Connections, Seat};
+pub(crate) use self::connections::{network, Connections, Seat};
 use self::door::{Door, Stream};
 use self::paced::Pace;
 use crate::gateway::{self, Client, Gateway};
 use crate::metrics::Metrics;
+use crate::problem::Problem;
 use crate::tls::Tls;
 use crate::{api, node, trust, web};
 
@@ -47,7 +55,9 @@ const MAX_HEADER: usize = 16 * 1024;
 /// Bytes of an answer that the system takes over before the client asks for more.
 const MAX_UNSENT: u32 = 128 * 1024;
 /// Connections that have lost their places and are being closed; beyond that nobody is accepted.
-const MAX_CLOSING: usize = 64;
+const MAX_CLOSING: usize = 256;
+/// Connections that the system holds until they are accepted. One that finds no room tries again after a second.
+const BACKLOG: u32 = 4_096;
 /// A pause after the system refused a connection, which it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// For a client that finds everybody else being answered.
@@ -113,7 +123,7 @@ impl Server {
         node: node::Handle,
         files: web::Files,
     ) -> anyhow::Result<Server> {
-        let listener = TcpListener::bind(address).await.with_context(|| {
+        let listener = listen(address).with_context(|| {
             format!("cannot serve HTTP on {address}; --http ADDRESS:PORT chooses another place")
         })?;
         let address = listener.local_addr()?;
@@ -150,6 +160,17 @@ impl Server {
     }
 }
 
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A relay that is started again finds its port although old connections are not forgotten yet.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 async fn accept(
     listener: TcpListener,
     limits: Limits,
@@ -158,6 +179,7 @@ async fn accept(
     mut stop: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(limits.connections + MAX_CLOSING));
+    let bodies = Bodies::new(connections.clone());
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
@@ -171,6 +193,7 @@ async fn accept(
                 Ok((stream, client)) => match connections.admit(client.ip()) {
                     Some(seat) => {
                         let place = (Client(client.ip()), seat);
+                        let limits = (limits, bodies.clone());
                         let connection = serve(stream, place, limits, door.clone(), stop.clone());
                         tasks.spawn(async move {
                             connection.await;
@@ -192,7 +215,7 @@ async fn accept(
 async fn serve(
     stream: TcpStream,
     (client, seat): (Client, Seat),
-    limits: Limits,
+    (limits, bodies): (Limits, Bodies),
     door: Door,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -209,8 +232,8 @@ async fn serve(
     };
     let Some((stream, router)) = entered.await else { return };
     match stream {
-        Stream::Plain(stream) => converse(stream, (client, &seat), limits, router, stop).await,
-        Stream::Secure(stream) => converse(*stream, (client, &seat), limits, router, stop).await,
+        Stream::Plain(stream) => converse(stream, (client, &seat), (limits, bodies), router, stop).await,
+        Stream::Secure(stream) => converse(*stream, (client, &seat), (limits, bodies), router, stop).await,
     }
 }
 
@@ -218,19 +241,35 @@ async fn serve(
 async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     (client, seat): (Client, &Seat),
-    limits: Limits,
+    (limits, bodies): (Limits, Bodies),
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
     let router = TowerToHyperService::new(router);
     let activity = seat.activity.clone();
+    let (stream, ambiguous) = heads::watched(stream);
+    let count = AtomicU64::new(0);
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client);
         let answering = activity.answer();
-        let response = router.call(request);
+        let (head, body) = request.into_parts();
+        let (body, held) = bodies.count(body, &activity);
+        let request = Request::from_parts(head, body);
+        let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let response = match ambiguous.is(count.fetch_add(1, Ordering::Relaxed)) {
+            true => Err(Problem::bad_request("a request has a length or chunks, not both")),
+            false => Ok(router.call(request)),
+        };
         async move {
-            let response = response.await?;
-            Ok::<_, Infallible>(response.map(|body| Counted { body, _answering: answering }))
+            let mut response = match response {
+                Ok(response) => response.await?,
+                Err(problem) => problem.into_response(),
+            };
+            if is_chunked {
+                // What comes after chunks is not followed in `heads`: it is no request any more.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| Answer { body, _answering: answering, _held: held }))
         }
     });
     let connection = http1::Builder::new()
@@ -251,13 +290,14 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let _ = connection.await;
 }
 
-/// A body whose request is being answered until it is sent.
-struct Counted {
+/// The body of an answer: its request is being answered, and what came with it is held, until it is sent.
+struct Answer {
     body: Body,
     _answering: Answering,
+    _held: Arc<Held>,
 }
 
-impl HttpBody for Counted {
+impl HttpBody for Answer {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -30,11 +30,14 @@ pub mod tls;
 mod trust;
 mod web;
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
-use tokio::sync::oneshot;
+use tokio::signal::unix::{signal, Signal, SignalKind};
+use tokio::sync::{oneshot, Notify};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
@@ -57,6 +60,13 @@ pub struct Relay {
     server: http::Server,
     stop_node: oneshot::Sender<()>,
     node_task: JoinHandle<()>,
+    renewal: Option<Renewal>,
+}
+
+/// Looks for a newer certificate, as long as the relay runs.
+struct Renewal {
+    asked: Arc<Notify>,
+    task: JoinHandle<()>,
 }
 
 impl Relay {
@@ -78,12 +88,27 @@ impl Relay {
         let facts = node.facts();
         let addresses = [facts.announced, facts.listening].concat();
         let scheme = if tls.is_some() { "https" } else { "http" };
+        let renewal = tls.as_ref().and_then(tls::Tls::renewal).map(|renewal| {
+            let asked = Arc::new(Notify::new());
+            Renewal { task: tokio::spawn(renewal.run(asked.clone())), asked }
+        });
         let (http, authority) = (server.address, tls.and_then(|tls| tls.authority));
-        Ok(Relay { http, node, addresses, scheme, authority, server, stop_node, node_task })
+        Ok(Relay { http, node, addresses, scheme, authority, server, stop_node, node_task, renewal })
+    }
+
+    /// Looks now whether the operator's certificate was renewed, and not within the next minute only.
+    pub fn renew_certificate(&self) {
+        match &self.renewal {
+            Some(renewal) => renewal.asked.notify_one(),
+            None => tracing::info!("there is no certificate to read again"),
+        }
     }
 
     /// Ends it: requests under way are answered, what the node serves is handed over. At most [`DRAIN_TIME`].
     pub async fn stop(self) {
+        if let Some(renewal) = &self.renewal {
+            renewal.task.abort();
+        }
         // The node may have ended by itself; then nobody listens.
         let _ = self.stop_node.send(());
         let drained = async {
@@ -113,6 +138,9 @@ impl Relay {
 pub async fn run(config: Config) -> anyhow::Result<()> {
     // Before anybody is told that the relay runs: a signal that nobody awaits ends the process at once.
     let stop = stop_signal()?;
+    // Without a certificate to read again, a terminal that hangs up ends the relay as it ends other programs.
+    let hears = matches!(config.tls, config::Tls::Files { .. }) || !std::io::stderr().is_terminal();
+    let mut hang_up = if hears { Some(signal(SignalKind::hangup())?) } else { None };
     log_to_stderr(&config.log)?;
     let relay = Relay::start(&config).await?;
     tracing::info!(peer_id = %relay.node.peer_id, http = %relay.http, scheme = relay.scheme, "started");
@@ -133,7 +161,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         say(format!("tabfarm: people learn at http://{host}/trust how to trust this relay"));
         say(format!("tabfarm: its authority's fingerprint (SHA-256): {}", authority.fingerprint()));
     }
-    stop.await;
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            () = hung_up(&mut hang_up) => relay.renew_certificate(),
+        }
+    }
     tracing::info!("stopping");
     relay.stop().await;
     tracing::info!("stopped");
@@ -142,7 +176,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 fn log_to_stderr(log: &config::Log) -> anyhow::Result<()> {
     use anyhow::Context;
-    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter)
+    // What strangers send is no reason to warn anybody: soketto does, once for each frame that is too long.
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("soketto=error,{}", log.filter))
         .with_context(|| format!("--log {}", log.filter))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = if log.json { lines.json().try_init() } else { lines.with_ansi(false).try_init() };
@@ -151,7 +186,6 @@ fn log_to_stderr(log: &config::Log) -> anyhow::Result<()> {
 
 /// Ends with SIGTERM or SIGINT; they are caught from the call on.
 fn stop_signal() -> std::io::Result<impl std::future::Future<Output = ()>> {
-    use tokio::signal::unix::{signal, SignalKind};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -159,4 +193,13 @@ fn stop_signal() -> std::io::Result<impl std::future::Future<Output = ()>> {
             _ = int.recv() => {}
         }
     })
+}
+
+/// Ends with a SIGHUP, where it means something.
+async fn hung_up(signal: &mut Option<Signal>) {
+    match signal {
+        // `None` is an end of all signals, which is never told.
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
 }

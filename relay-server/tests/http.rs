@@ -139,3 +139,50 @@ async fn clients_that_do_not_read_their_answers_hold_nothing_for_long() {
     assert!(answer.len() > LARGE && answer.ends_with(&[7; 64]));
     relay.stop().await;
 }
+
+/// The statuses of all answers, in their order.
+fn statuses(answers: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(answers);
+    text.match_indices("HTTP/1.1 ").map(|(at, start)| text[at + start.len()..][..3].to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_says_two_lengths_is_refused_and_nothing_that_follows_is_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let relay = relay(dir.path(), patient()).await;
+    let health = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = |fields: &str, body: &str| format!("POST /a HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n{body}");
+    let smuggled = format!("0\r\n\r\n{health}");
+    for fields in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\ncontent-length: 5",
+        "transfer-encoding: chunked\r\nContent-Length: 5\r\nContent-Length: 5",
+        "Transfer-Encoding: chunked\r\nContent-Length: x",
+    ] {
+        let both = request(fields, &smuggled);
+        let answer = rest(&mut socket(&relay, &both).await).await;
+        assert_eq!(statuses(&answer), ["400"], "{fields}");
+        assert!(String::from_utf8_lossy(&answer).contains("a length or chunks"), "{fields}");
+        // Behind others on its connection, one of which has it for a body.
+        let length = format!("Content-Length: {}", both.len());
+        let after = format!("{health}{}{both}", request(&length, &both));
+        assert_eq!(
+            statuses(&rest(&mut socket(&relay, &after).await).await),
+            ["200", "405", "400"],
+            "{fields}"
+        );
+    }
+    // Chunks alone are well, and the last that a connection says.
+    let chunked = request("Transfer-Encoding: chunked", &smuggled);
+    assert_eq!(statuses(&rest(&mut socket(&relay, &chunked).await).await), ["405"]);
+    // In pieces.
+    let (mut slow, both) =
+        (socket(&relay, "").await, request("Content-Length: 5\r\nTransfer-Encoding: chunked", ""));
+    for piece in both.as_bytes().chunks(7) {
+        slow.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(statuses(&rest(&mut slow).await), ["400"]);
+    healthy(&relay).await;
+    relay.stop().await;
+}

@@ -13,7 +13,7 @@ use relay_server::{http, Relay};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -42,10 +42,10 @@ async fn local(dir: &Path) -> Relay {
     relay(Tls::Local { data_dir: dir.join("data") }, dir, SOON).await.unwrap()
 }
 
-/// Trusts the relay's authority and nobody else.
-fn connector(relay: &Relay) -> TlsConnector {
+/// Trusts one authority, or one certificate, and no other.
+fn connector(trusted: &[u8]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(relay.authority.as_ref().unwrap().der.clone())).unwrap();
+    roots.add(CertificateDer::from(trusted.to_vec())).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     Arc::new(config.with_root_certificates(roots).with_no_client_auth()).into()
@@ -53,7 +53,10 @@ fn connector(relay: &Relay) -> TlsConnector {
 
 async fn secure(relay: &Relay) -> impl AsyncRead + AsyncWrite + Unpin {
     let socket = TcpStream::connect(relay.http).await.unwrap();
-    connector(relay).connect("127.0.0.1".try_into().unwrap(), socket).await.unwrap()
+    connector(&relay.authority.as_ref().unwrap().der)
+        .connect("127.0.0.1".try_into().unwrap(), socket)
+        .await
+        .unwrap()
 }
 
 /// Asks for `path`; head and body of the answer.
@@ -125,12 +128,10 @@ async fn a_client_that_does_not_finish_its_handshake_goes_and_keeps_nobody_out()
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operators_certificate_is_shown_and_plain_requests_are_sent_on() {
     let dir = tempfile::tempdir().unwrap();
-    let key = rcgen::KeyPair::generate().unwrap();
-    let own =
-        rcgen::CertificateParams::new(vec!["farm.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let (own, key, _) = pair();
     let (cert, secret) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-    std::fs::write(&cert, own.pem()).unwrap();
-    std::fs::write(&secret, key.serialize_pem()).unwrap();
+    std::fs::write(&cert, own).unwrap();
+    std::fs::write(&secret, key).unwrap();
     let files = Tls::Files { cert: cert.clone(), key: secret };
     let relay = relay(files, dir.path(), SOON).await.unwrap();
     let (head, _) = get(TcpStream::connect(relay.http).await.unwrap(), "/a?b=c").await;
@@ -142,4 +143,68 @@ async fn an_operators_certificate_is_shown_and_plain_requests_are_sent_on() {
 
     let wrong = Tls::Files { cert: cert.clone(), key: cert };
     assert!(self::relay(wrong, dir.path(), SOON).await.is_err(), "a certificate is no key");
+}
+
+/// A certificate and its key, both as PEM, and the certificate as it is sent.
+fn pair() -> (String, String, Vec<u8>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let own =
+        rcgen::CertificateParams::new(vec!["farm.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    (own.pem(), key.serialize_pem(), own.der().to_vec())
+}
+
+/// Is this the certificate that is shown there?
+async fn shows(place: impl ToSocketAddrs, certificate: &[u8]) -> bool {
+    let socket = TcpStream::connect(place).await.unwrap();
+    let shaken = connector(certificate).connect("farm.example".try_into().unwrap(), socket);
+    timeout(SOON, shaken).await.expect("an answer").is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate_is_shown_by_every_door_without_a_restart_and_a_bad_one_by_none() {
+    use std::process::Stdio;
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, secret) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let (old, new) = (pair(), pair());
+    std::fs::write(&cert, &old.0).unwrap();
+    std::fs::write(&secret, &old.1).unwrap();
+    let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_tabfarm-relay"))
+        .args(["--http", "127.0.0.1:0", "--json", "--tls-cert"])
+        .arg(&cert)
+        .arg("--tls-key")
+        .arg(&secret)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(program.stdout.take().unwrap()).lines();
+    let mut log = BufReader::new(program.stderr.take().unwrap()).lines();
+    let ready = timeout(SOON, out.next_line()).await.unwrap().unwrap().unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+    let http = ready["http"].as_str().unwrap().strip_prefix("https://").unwrap().to_owned();
+    let socket = ready["addresses"][0].as_str().unwrap().split('/').nth(4).unwrap();
+    let doors = [http, format!("127.0.0.1:{socket}")];
+
+    let process = program.id().unwrap().to_string();
+    let tell = |signal: &str| std::process::Command::new("kill").args([signal, &process]).status().unwrap();
+    let mut renew = async |says: &str| {
+        assert!(tell("-HUP").success());
+        while !timeout(SOON, log.next_line()).await.expect(says).unwrap().unwrap().contains(says) {}
+    };
+    renew("the TLS certificate has not changed").await;
+    // A certificate without its key.
+    std::fs::write(&cert, &new.0).unwrap();
+    renew("cannot be used").await;
+    for door in &doors {
+        assert!(shows(door, &old.2).await && !shows(door, &new.2).await, "{door}");
+    }
+    std::fs::write(&secret, &new.1).unwrap();
+    renew("a newer TLS certificate").await;
+    for door in &doors {
+        assert!(shows(door, &new.2).await && !shows(door, &old.2).await, "{door}");
+    }
+    assert!(tell("-TERM").success());
+    assert!(timeout(SOON, program.wait()).await.expect("it ends").unwrap().success());
 }

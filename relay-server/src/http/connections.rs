@@ -1,47 +1,65 @@
-//! Who is connected by HTTP, and who has to go when there are too many.
+//! Who is connected, and who has to go when there are too many.
 //!
 //! A connection costs its client nothing, so a limit alone would let whoever opens sockets lock everybody else out. When
-//! the places are taken, the newcomer gets the place of a connection that is of least use: one that asks nothing first,
-//! then one whose client does not read its answer, then one that has been at one answer for long. Only when everybody
-//! is being answered the newcomer is refused.
+//! the places are taken, the newcomer gets the place of a connection that is of least use, see [`Use`]: of the address that
+//! holds the most. Only when everybody is being answered the newcomer is refused.
+//!
+//! A flood asks for thousands of places a second: an address's connections are judged all at once, and what came of it is used
+//! up before they are judged again.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// A client that has taken nothing of its answer for this long may lose its place.
-const BLOCKED: Duration = Duration::from_secs(2);
-/// An answer that has taken this long may lose its place: the app's largest file at 64 KiB a second.
-const LONG: Duration = Duration::from_secs(30);
+use super::activity::{Activity, Use};
+
+/// A judgement is used for this long: whoever has become idle meanwhile is overlooked, whoever has become of use is not taken.
+const JUDGED: Duration = Duration::from_millis(100);
 
 /// All connections. Clones are handles on the same table.
 #[derive(Clone)]
-pub(super) struct Connections(Arc<Mutex<Table>>);
+pub(crate) struct Connections(Arc<Mutex<Table>>);
 
 struct Table {
     total: usize,
     per_address: usize,
     next: u64,
-    places: HashMap<u64, Place>,
+    open: usize,
+    /// By address; none is empty.
+    groups: HashMap<IpAddr, Group>,
+    /// The same addresses by how much they hold.
+    weights: BTreeSet<(usize, Reverse<IpAddr>)>,
     refused: u64,
     evicted: u64,
 }
 
+/// The connections of one address.
+#[derive(Default)]
+struct Group {
+    places: HashMap<u64, Place>,
+    /// Whoever could go when it was judged, least use first.
+    spare: VecDeque<(Use, u64)>,
+    /// Those of them whose bodies had not come.
+    asking: VecDeque<(Use, u64)>,
+    judged: Option<Instant>,
+}
+
 struct Place {
-    address: IpAddr,
     activity: Activity,
     evicted: Arc<Notify>,
 }
 
 /// A connection's place in the table; dropping it frees the place.
-pub(super) struct Seat {
+pub(crate) struct Seat {
     connections: Connections,
+    address: IpAddr,
     id: u64,
     /// What the connection is doing; whoever serves it keeps this true.
-    pub activity: Activity,
+    pub(super) activity: Activity,
     evicted: Arc<Notify>,
 }
 
@@ -59,9 +77,16 @@ pub struct Counts {
 impl Connections {
     /// At most `total` connections, at most `per_address` of one IPv4 address or IPv6 network of 64 bits.
     pub fn new(total: usize, per_address: usize) -> Self {
-        let places = HashMap::new();
-        let table = Table { total, per_address, next: 0, places, refused: 0, evicted: 0 };
-        Self(Arc::new(Mutex::new(table)))
+        Self(Arc::new(Mutex::new(Table {
+            total,
+            per_address,
+            next: 0,
+            open: 0,
+            groups: HashMap::new(),
+            weights: BTreeSet::new(),
+            refused: 0,
+            evicted: 0,
+        })))
     }
 
     /// A place for a connection from `address`, at the cost of another one if need be; `None` if all are in use.
@@ -72,17 +97,23 @@ impl Connections {
             table.refused += 1;
             return None;
         }
-        let id = table.next;
-        table.next += 1;
         let (activity, evicted) = (Activity::default(), Arc::new(Notify::new()));
-        table.places.insert(id, Place { address, activity: activity.clone(), evicted: evicted.clone() });
-        Some(Seat { connections: self.clone(), id, activity, evicted })
+        let id = table.insert(address, Place { activity: activity.clone(), evicted: evicted.clone() });
+        Some(Seat { connections: self.clone(), address, id, activity, evicted })
+    }
+
+    /// Ends a connection whose request's body has not come, of the address that holds the most connections; `false` if there is
+    /// none.
+    pub fn evict_asking(&self) -> bool {
+        let mut table = self.lock();
+        let now = Instant::now();
+        table.heaviest().into_iter().any(|address| table.evict(address, now, Group::next_asking))
     }
 
     /// How many there are, and what became of others.
     pub fn counts(&self) -> Counts {
         let table = self.lock();
-        Counts { open: table.places.len(), refused: table.refused, evicted: table.evicted }
+        Counts { open: table.open, refused: table.refused, evicted: table.evicted }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -92,30 +123,95 @@ impl Connections {
 
 impl Table {
     fn make_room(&mut self, address: IpAddr, now: Instant) -> bool {
-        let own = self.places.values().filter(|place| place.address == address).count();
-        if own >= self.per_address {
-            return self.evict(address, now);
+        if self.groups.get(&address).is_some_and(|own| own.places.len() >= self.per_address) {
+            return self.evict(address, now, Group::next_spare);
         }
-        if self.places.len() < self.total {
+        if self.open < self.total {
             return true;
         }
         // Whoever holds the most pays; the newcomer's own address only if it is the one.
-        let mut held: HashMap<IpAddr, usize> = HashMap::new();
-        self.places.values().for_each(|place| *held.entry(place.address).or_default() += 1);
-        let mut held: Vec<_> = held.into_iter().collect();
-        held.sort_by_key(|(address, count)| (std::cmp::Reverse(*count), *address));
-        held.into_iter().any(|(address, _)| self.evict(address, now))
+        let first = self.weights.last().map(|(_, Reverse(address))| *address);
+        first.is_some_and(|address| self.evict(address, now, Group::next_spare))
+            || self.heaviest().into_iter().any(|address| self.evict(address, now, Group::next_spare))
     }
 
-    fn evict(&mut self, address: IpAddr, now: Instant) -> bool {
-        let use_of = |(id, place): (&u64, &Place)| Some((place.activity.least_use(now)?, *id));
-        let of_address = self.places.iter().filter(|(_, place)| place.address == address);
-        let Some((_, id)) = of_address.filter_map(use_of).min() else { return false };
-        if let Some(place) = self.places.remove(&id) {
-            place.evicted.notify_one();
-            self.evicted += 1;
-        }
+    /// Addresses, whoever holds the most first.
+    fn heaviest(&self) -> Vec<IpAddr> {
+        self.weights.iter().rev().map(|(_, Reverse(address))| *address).collect()
+    }
+
+    fn evict(&mut self, address: IpAddr, now: Instant, next: fn(&mut Group, Instant) -> Option<u64>) -> bool {
+        let id = self.groups.get_mut(&address).and_then(|group| next(group, now));
+        let Some(place) = id.and_then(|id| self.remove(address, id)) else { return false };
+        place.evicted.notify_one();
+        self.evicted += 1;
         true
+    }
+
+    fn insert(&mut self, address: IpAddr, place: Place) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.open += 1;
+        let group = self.groups.entry(address).or_default();
+        self.weights.remove(&(group.places.len(), Reverse(address)));
+        group.places.insert(id, place);
+        self.weights.insert((group.places.len(), Reverse(address)));
+        id
+    }
+
+    fn remove(&mut self, address: IpAddr, id: u64) -> Option<Place> {
+        let group = self.groups.get_mut(&address)?;
+        let before = group.places.len();
+        let place = group.places.remove(&id)?;
+        self.open -= 1;
+        self.weights.remove(&(before, Reverse(address)));
+        match group.places.len() {
+            0 => drop(self.groups.remove(&address)),
+            left => drop(self.weights.insert((left, Reverse(address)))),
+        }
+        Some(place)
+    }
+}
+
+impl Group {
+    /// Whoever is of least use; `None` while all are of use.
+    fn next_spare(&mut self, now: Instant) -> Option<u64> {
+        self.judge_if_old(now);
+        self.pop(now, |group| &mut group.spare).or_else(|| {
+            self.judge(now);
+            self.pop(now, |group| &mut group.spare)
+        })
+    }
+
+    /// Whoever has been asking longest. Nobody, if there was nobody at the last judgement: this is asked for each piece of a body.
+    fn next_asking(&mut self, now: Instant) -> Option<u64> {
+        self.judge_if_old(now);
+        self.pop(now, |group| &mut group.asking)
+    }
+
+    fn judge_if_old(&mut self, now: Instant) {
+        if self.judged.is_none_or(|at| now.saturating_duration_since(at) >= JUDGED) {
+            self.judge(now);
+        }
+    }
+
+    fn judge(&mut self, now: Instant) {
+        let use_of = |(id, place): (&u64, &Place)| Some((place.activity.least_use(now)?, *id));
+        let mut spare: Vec<(Use, u64)> = self.places.iter().filter_map(use_of).collect();
+        spare.sort_unstable();
+        self.asking = spare.iter().filter(|(of, _)| matches!(of, Use::Asking(_))).copied().collect();
+        self.spare = spare.into();
+        self.judged = Some(now);
+    }
+
+    /// The next one that does what it did when it was judged.
+    fn pop(&mut self, now: Instant, queue: fn(&mut Group) -> &mut VecDeque<(Use, u64)>) -> Option<u64> {
+        while let Some((judged, id)) = queue(self).pop_front() {
+            if self.places.get(&id).and_then(|place| place.activity.least_use(now)) == Some(judged) {
+                return Some(id);
+            }
+        }
+        None
     }
 }
 
@@ -128,7 +224,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.connections.lock().places.remove(&self.id);
+        self.connections.lock().remove(self.address, self.id);
     }
 }
 
@@ -137,96 +233,6 @@ pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
         address => address,
-    }
-}
-
-/// What one connection is doing.
-#[derive(Clone, Default)]
-pub(super) struct Activity(Arc<Mutex<Doing>>);
-
-struct Doing {
-    /// Requests whose answers are being made or sent.
-    answering: usize,
-    /// Bytes wait for the client.
-    unsent: bool,
-    /// The client has taken nothing since.
-    blocked: Option<Instant>,
-    /// When it began to do what it does.
-    since: Instant,
-}
-
-impl Default for Doing {
-    fn default() -> Self {
-        Self { answering: 0, unsent: false, blocked: None, since: Instant::now() }
-    }
-}
-
-/// In which order connections go: the smallest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Use {
-    Idle(Instant),
-    Blocked(Instant),
-    Long(Instant),
-}
-
-impl Activity {
-    /// A request has come; it is being answered until the returned guard goes.
-    pub fn answer(&self) -> Answering {
-        let mut doing = self.lock();
-        doing.answering += 1;
-        doing.since = Instant::now();
-        Answering(self.clone())
-    }
-
-    /// Bytes wait for the client, who takes none.
-    pub fn on_blocked(&self) {
-        let mut doing = self.lock();
-        doing.unsent = true;
-        doing.blocked.get_or_insert_with(Instant::now);
-    }
-
-    /// The client has taken some.
-    pub fn on_taken(&self) {
-        let mut doing = self.lock();
-        doing.unsent = true;
-        doing.blocked = None;
-    }
-
-    /// The client has taken all.
-    pub fn on_flushed(&self) {
-        let mut doing = self.lock();
-        doing.blocked = None;
-        if std::mem::take(&mut doing.unsent) && doing.answering == 0 {
-            doing.since = Instant::now();
-        }
-    }
-
-    /// Of what little use the connection is; `None` while it is of use.
-    fn least_use(&self, now: Instant) -> Option<Use> {
-        let doing = self.lock();
-        let past = |at: Instant, time| now.saturating_duration_since(at) >= time;
-        if doing.answering == 0 && !doing.unsent {
-            Some(Use::Idle(doing.since))
-        } else if let Some(at) = doing.blocked.filter(|at| past(*at, BLOCKED)) {
-            Some(Use::Blocked(at))
-        } else {
-            past(doing.since, LONG).then_some(Use::Long(doing.since))
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Doing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A request is being answered while this lives.
-pub(super) struct Answering(Activity);
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let mut doing = self.0.lock();
-        doing.answering -= 1;
-        doing.since = Instant::now();
     }
 }
 
@@ -240,7 +246,8 @@ mod tests {
     }
 
     fn gone(seat: &Seat) -> bool {
-        !seat.connections.lock().places.contains_key(&seat.id)
+        let table = seat.connections.lock();
+        !table.groups.get(&seat.address).is_some_and(|group| group.places.contains_key(&seat.id))
     }
 
     #[test]
@@ -275,20 +282,6 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_does_not_read_goes_before_one_that_reads_slowly() {
-        let (slow, deaf) = (Activity::default(), Activity::default());
-        let _answers = (slow.answer(), deaf.answer());
-        slow.on_taken();
-        deaf.on_blocked();
-        let now = Instant::now();
-        assert_eq!((slow.least_use(now), deaf.least_use(now)), (None, None));
-        let later = now + LONG;
-        assert!(deaf.least_use(later).unwrap() < slow.least_use(later).unwrap());
-        deaf.on_taken();
-        assert_eq!(deaf.least_use(now + BLOCKED), None);
-    }
-
-    #[test]
     fn an_ipv6_network_is_one_client() {
         let connections = Connections::new(10, 1);
         let first = connections.admit("2001:db8::1".parse().unwrap()).unwrap();
@@ -297,5 +290,22 @@ mod tests {
         let _other = connections.admit("10.0.0.2".parse().unwrap()).unwrap();
         assert!(gone(&first));
         assert_eq!(connections.counts().open, 3);
+    }
+
+    #[test]
+    fn bodies_that_do_not_come_make_room_for_bodies_and_for_connections() {
+        let connections = Connections::new(4, 4);
+        let slow: Vec<Seat> = (0..3).map(|_| connections.admit(address(1)).unwrap()).collect();
+        let _bodies: Vec<_> = slow.iter().map(|seat| (seat.activity.answer(), seat.activity.ask())).collect();
+        let whole = connections.admit(address(1)).unwrap();
+        let _answer = whole.activity.answer();
+        assert!(connections.evict_asking());
+        assert_eq!(slow.iter().map(gone).collect::<Vec<_>>(), [true, false, false]);
+        let newcomers = [2, 3].map(|n| connections.admit(address(n)).unwrap());
+        assert_eq!(slow.iter().map(gone).collect::<Vec<_>>(), [true, true, false]);
+        drop(newcomers);
+        assert!(connections.evict_asking());
+        assert!(!connections.evict_asking(), "whoever has asked all of it is not asking");
+        assert!(!gone(&whole));
     }
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::connections::Activity;
+use super::activity::Activity;
 use super::paced::{Pace, Paced};
 
 /// The first byte of a TLS connection: a record of a handshake (RFC 8446, section 5.1). No HTTP request begins so.
@@ -48,9 +48,10 @@ impl Door {
         activity: &Activity,
     ) -> Option<(Stream, Router)> {
         let paced = |socket| Paced::new(socket, pace, activity.clone());
-        let Some(tls) = &self.tls else { return Some((Stream::Plain(paced(socket)), self.app.clone())) };
+        // Until it says something, a connection is no more than its socket.
         let mut first = [0];
         socket.peek(&mut first).await.ok()?;
+        let Some(tls) = &self.tls else { return Some((Stream::Plain(paced(socket)), self.app.clone())) };
         if first != [HANDSHAKE] {
             return Some((Stream::Plain(paced(socket)), self.plain.clone()));
         }

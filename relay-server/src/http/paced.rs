@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::connections::Activity;
+use super::activity::Activity;
 
 /// How long answers may take.
 #[derive(Clone, Copy, Debug)]

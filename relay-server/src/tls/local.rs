@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
-use super::Tls;
+use super::{Credentials, Tls};
 use crate::identity;
 
 /// Below the data directory.
@@ -66,7 +66,8 @@ pub(super) fn tls(data_dir: &Path, http: IpAddr) -> anyhow::Result<Tls> {
     let names = names(http);
     let (leaf, leaf_key) = leaf(&issuer(&key)?, &key, names)?;
     let secret = PrivateKeyDer::try_from(leaf_key.serialize_der()).map_err(anyhow::Error::msg)?;
-    Ok(Tls { chain: vec![leaf.der().clone()], key: secret, authority: Some(authority) })
+    let credentials = Credentials::new(vec![leaf.der().clone()], secret)?;
+    Ok(Tls::new(credentials, Some(authority)))
 }
 
 fn key(dir: &Path) -> anyhow::Result<KeyPair> {
@@ -198,9 +199,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = tls(dir.path(), Ipv4Addr::LOCALHOST.into()).unwrap();
         let second = tls(dir.path(), Ipv4Addr::LOCALHOST.into()).unwrap();
-        let authority = first.authority.unwrap();
-        assert_eq!(authority.der, second.authority.unwrap().der);
-        assert_ne!(first.chain, second.chain);
+        let chain = |tls: &Tls| tls.credentials().borrow().certified.cert.clone();
+        let (authority, other) = (first.authority.clone().unwrap(), second.authority.clone().unwrap());
+        assert_eq!(authority.der, other.der);
+        assert_ne!(chain(&first), chain(&second));
         let (trusted, provider) =
             (CertificateDer::from(authority.der), rustls::crypto::ring::default_provider());
         let mut roots = rustls::RootCertStore::empty();
@@ -215,8 +217,8 @@ mod tests {
                 .verify_server_cert(&chain[0], &[], &name, &[], rustls::pki_types::UnixTime::now())
                 .is_ok()
         };
-        assert!(verify(&second.chain, "127.0.0.1") && verify(&second.chain, "localhost"));
-        assert!(!verify(&second.chain, "10.255.255.1"), "not an address of this machine");
+        assert!(verify(&chain(&second), "127.0.0.1") && verify(&chain(&second), "localhost"));
+        assert!(!verify(&chain(&second), "10.255.255.1"), "not an address of this machine");
         // Whoever steals the authority's key cannot pass for the rest of the world.
         let key = key(&dir.path().join(DIR)).unwrap();
         for (name, trusted) in [("farm.local", true), ("example.com", false)] {

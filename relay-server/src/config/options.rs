@@ -1,4 +1,4 @@
-//! What an operator sets: flags, then `TABFARM_*` variables, then a TOML file, then defaults.
+//! Flags, `TABFARM_*` variables and the lines of a TOML file: the same names for all three.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -10,10 +10,8 @@ use clap::Parser;
 use libp2p::Multiaddr;
 use serde::Deserialize;
 
+use super::{Config, Limits, Log, Tls};
 use crate::{gateway, http};
-
-/// The most HTTP connections that can be asked for: more sockets than one address has ports.
-const MAX_HTTP: usize = 65_536;
 
 /// Runs a relay of Tabfarm: tabs meet through it, it keeps records of services for them, and it serves the app.
 #[derive(Clone, Debug, Default, Parser, Deserialize)]
@@ -102,101 +100,6 @@ pub struct Options {
     pub log_json: bool,
 }
 
-/// The settings in force.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where HTTP is served.
-    pub http: SocketAddr,
-    /// Where peers connect.
-    pub listen: Vec<Multiaddr>,
-    /// Addresses to announce besides.
-    pub announce: Vec<Multiaddr>,
-    /// Other relays.
-    pub join: Vec<Multiaddr>,
-    /// Where the key is.
-    pub data_dir: Option<PathBuf>,
-    /// Where the certificate comes from.
-    pub tls: Tls,
-    /// The app's files, where they are not the binary's own.
-    pub web: Option<PathBuf>,
-    /// Print JSON when ready.
-    pub json: bool,
-    /// A name for people.
-    pub name: String,
-    /// What tabs may use.
-    pub limits: Limits,
-    /// What clients of the HTTP server may use.
-    pub http_limits: http::Limits,
-    /// What they may use of services, and where services' pages are.
-    pub services: http::Services,
-    /// What is logged.
-    pub log: Log,
-}
-
-/// What is logged, to stderr.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// Levels and directives of `tracing`.
-    pub filter: String,
-    /// One JSON object a line.
-    pub json: bool,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { filter: "info".to_owned(), json: false }
-    }
-}
-
-/// Where a certificate comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tls {
-    /// There is none: HTTP and websockets are plain.
-    Off,
-    /// The operator has one.
-    Files {
-        /// The chain, PEM.
-        cert: PathBuf,
-        /// The private key, PEM.
-        key: PathBuf,
-    },
-    /// The relay's own authority makes one.
-    Local {
-        /// Where the authority is kept.
-        data_dir: PathBuf,
-    },
-}
-
-/// What tabs may use of a relay.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Reservations at a time.
-    pub reservations: usize,
-    /// Reservations per IP address and minute.
-    pub reservations_per_ip: u32,
-    /// Circuits at a time.
-    pub circuits: usize,
-    /// Bytes of one circuit, both ways together. Enough to call and to host a small service without WebRTC.
-    pub circuit_bytes: u64,
-    /// How long one circuit lasts.
-    pub circuit_time: Duration,
-    /// Established connections.
-    pub connections: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            reservations: 10_000,
-            reservations_per_ip: 1_024,
-            circuits: 1_024,
-            circuit_bytes: 64 * 1024 * 1024,
-            circuit_time: Duration::from_secs(3_600),
-            connections: 12_000,
-        }
-    }
-}
-
 impl Options {
     /// Adds the file's settings where neither a flag nor a variable gave one, and the defaults.
     pub fn resolve(self) -> anyhow::Result<Config> {
@@ -242,6 +145,7 @@ impl Options {
                     .or(file.circuit_seconds)
                     .map_or(limits.circuit_time, Duration::from_secs),
                 connections: self.max_connections.or(file.max_connections).unwrap_or(limits.connections),
+                ..limits
             },
             http_limits: http::Limits {
                 connections: self.max_http.or(file.max_http).unwrap_or(http_limits.connections),
@@ -274,37 +178,6 @@ impl Options {
 
     fn read(path: &Path) -> anyhow::Result<Options> {
         Ok(toml::from_str(&std::fs::read_to_string(path)?)?)
-    }
-}
-
-impl Config {
-    fn check(&self) -> anyhow::Result<()> {
-        for address in &self.join {
-            anyhow::ensure!(
-                overlay_libp2p::addresses::last_peer(address).is_some(),
-                "--join {address}: the address must end in /p2p/ID"
-            );
-        }
-        anyhow::ensure!(
-            self.limits.circuit_time <= Duration::from_secs(u64::from(u32::MAX)),
-            "circuits last too long"
-        );
-        anyhow::ensure!(self.limits.reservations_per_ip > 0, "--reservations-per-ip must not be 0");
-        let http = self.http_limits;
-        anyhow::ensure!(
-            http.connections > 0 && http.per_address > 0,
-            "--max-http, --http-per-ip: must not be 0"
-        );
-        anyhow::ensure!(http.connections <= MAX_HTTP, "--max-http must not exceed {MAX_HTTP}");
-        let label = |part: &str| {
-            !part.is_empty()
-                && part.len() <= 63
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
-        if let Some(domain) = &self.services.domain {
-            anyhow::ensure!(domain.split('.').all(label), "--services-domain {domain}: not a domain's name");
-        }
-        Ok(())
     }
 }
 
@@ -403,5 +276,9 @@ mod tests {
         std::fs::write(&file, "htpp = \"127.0.0.1:1\"\n").unwrap();
         assert!(options(&["--config", file.to_str().unwrap()]).resolve().is_err());
         assert!(options(&["--join", "/ip4/127.0.0.1/tcp/1/ws"]).resolve().is_err());
+        match options(&["--listen", "/ip4/127.0.0.1/udp/0/webrtc-direct"]).resolve() {
+            Ok(config) => assert!(cfg!(feature = "webrtc-direct") && config.listen.len() == 1),
+            Err(error) => assert!(error.to_string().contains("without the feature webrtc-direct"), "{error}"),
+        }
     }
 }
