@@ -249,7 +249,7 @@ test("stars of peers are found with a service, one rating of each peer", () =>
     await becomes({ mean: 4.5, count: 2 });
     await rates(one, 0);
     await becomes({ mean: 4, count: 1 });
-    const [listed] = await (await fetch(`${relay.url}/api/services?q=counter`)).json();
+    const { services: [listed] } = await (await fetch(`${relay.url}/api/services?q=counter`)).json();
     assert.deepEqual(listed.rating, { mean: 4, count: 1 });
     const refused = await author.evaluate(async (service) => {
       const errors = [];
