@@ -24,20 +24,24 @@ const MANY = Array.from({ length: 32 }, (_, n) => `127.0.0.${n + 2}`);
 const ONE = ["127.0.0.2"];
 const US = "127.0.0.1";
 
+/** What is opened again each second sends what the sockets' buffers take: together about what a gigabit line carries. */
+const GIANTS = 50;
+
 /** [name, door, attack, sockets, from, who asks]. */
 const FLOODS = [
   ["HTTP, half-open", "http", "silent", 5_000, MANY, US],
   ["HTTP, half-open, one address", "http", "silent", 5_000, ONE, US],
   ["HTTP, half-open, asked from the address that attacks", "http", "silent", 5_000, ONE, ONE[0]],
   ["HTTP, slowloris", "http", "drip", 5_000, MANY, US],
+  ["HTTP, slowloris behind a whole request", "http", "second", 5_000, MANY, US],
   ["HTTP, heads of 15 kB without an end", "http", "heads", 5_000, MANY, US],
   ["websocket, half-open", "ws", "handshake", 5_000, MANY, US],
   ["websocket, half-open, one address", "ws", "handshake", 5_000, ONE, US],
   ["websocket, half-open, asked from the address that attacks", "ws", "handshake", 5_000, ONE, ONE[0]],
-  ["websocket, frames of 256 MiB", "ws", "frames", 200, MANY, US],
-  ["websocket, giant multistream and Noise messages", "ws", "lines", 200, MANY, US],
-  ["HTTP, giant heads", "http", "giantHead", 200, MANY, US],
-  ["HTTP, bodies of 10 GiB", "http", "giantBody", 200, MANY, US],
+  ["websocket, frames of 256 MiB", "ws", "frames", GIANTS, MANY, US],
+  ["websocket, giant multistream and Noise messages", "ws", "lines", GIANTS, MANY, US],
+  ["HTTP, giant heads", "http", "giantHead", GIANTS, MANY, US],
+  ["HTTP, bodies of 10 GiB", "http", "giantBody", GIANTS, MANY, US],
 ];
 /** With a service that takes bodies. */
 const SERVED = [["HTTP, bodies of 256 KiB but for a byte", "http", "slowBody", 5_000, MANY, US]];

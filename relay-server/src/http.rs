@@ -12,21 +12,19 @@ mod connections;
 mod door;
 mod heads;
 mod paced;
+mod watched;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{header, HeaderValue};
+use axum::http::{header, HeaderValue, Method, StatusCode};
 use axum::response::IntoResponse;
 use axum::Router;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{service_fn, Service};
 use hyper::Request;
@@ -37,13 +35,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{watch, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::server::TlsStream;
 
-use self::activity::Answering;
-use self::bodies::{Bodies, Held};
+use self::bodies::{Answer, Bodies};
 pub use self::connections::Counts;
 pub(crate) use self::connections::{network, Connections, Seat};
 use self::door::{Door, Stream};
-use self::paced::Pace;
+use self::paced::{Pace, Paced};
+use self::watched::Watched;
 use crate::gateway::{self, Client, Gateway};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -55,7 +54,7 @@ const MAX_HEADER: usize = 16 * 1024;
 /// Bytes of an answer that the system takes over before the client asks for more.
 const MAX_UNSENT: u32 = 128 * 1024;
 /// Connections that have lost their places and are being closed; beyond that nobody is accepted.
-const MAX_CLOSING: usize = 256;
+const MAX_CLOSING: usize = 128;
 /// Connections that the system holds until they are accepted. One that finds no room tries again after a second.
 const BACKLOG: u32 = 4_096;
 /// A pause after the system refused a connection, which it does when files run out.
@@ -83,8 +82,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // At some 20 KiB each.
-            connections: 2_048,
+            // At some 25 KiB each: 45 MiB.
+            connections: 1_792,
             // A school has one address, and a tab keeps up to six connections for some seconds.
             per_address: 1_024,
             head: Duration::from_secs(10),
@@ -223,23 +222,43 @@ async fn serve(
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
     let pace = Pace { stall: limits.stall, answer: limits.answer };
-    let entered = async {
+    let begun = async {
+        let entered = async {
+            let (stream, router) = door.enter(stream, pace, &seat.activity).await?;
+            Some(match stream {
+                Stream::Plain(stream) => {
+                    (Begun::Plain(Watched::begin(stream, MAX_HEADER).await.ok()?), router)
+                }
+                Stream::Secure(stream) => {
+                    (Begun::Secure(Watched::begin(stream, MAX_HEADER).await.ok()?), router)
+                }
+            })
+        };
+        // On the heap, so that it is gone when it is over: most connections of a flood never get beyond it.
+        let entered = Box::pin(tokio::time::timeout(limits.head, entered));
         tokio::select! {
-            entered = tokio::time::timeout(limits.head, door.enter(stream, pace, &seat.activity)) => entered.ok()?,
+            entered = entered => entered.ok()?,
             () = seat.evicted() => None,
             _ = stop.changed() => None,
         }
     };
-    let Some((stream, router)) = entered.await else { return };
+    let Some((stream, router)) = begun.await else { return };
+    let (seat, limits) = ((client, &seat), (limits, bodies));
     match stream {
-        Stream::Plain(stream) => converse(stream, (client, &seat), (limits, bodies), router, stop).await,
-        Stream::Secure(stream) => converse(*stream, (client, &seat), (limits, bodies), router, stop).await,
+        Begun::Plain(stream) => Box::pin(converse(stream, seat, limits, router, stop)).await,
+        Begun::Secure(stream) => Box::pin(converse(stream, seat, limits, router, stop)).await,
     }
+}
+
+/// A connection whose first request's head is there.
+enum Begun {
+    Plain(Watched<Paced<TcpStream>>),
+    Secure(Watched<Box<TlsStream<Paced<TcpStream>>>>),
 }
 
 /// Answers what is asked over `stream`.
 async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
+    stream: Watched<S>,
     (client, seat): (Client, &Seat),
     (limits, bodies): (Limits, Bodies),
     router: Router,
@@ -247,7 +266,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let router = TowerToHyperService::new(router);
     let activity = seat.activity.clone();
-    let (stream, ambiguous) = heads::watched(stream);
+    let (ambiguous, seats) = (stream.ambiguous(), seat.connections().clone());
     let count = AtomicU64::new(0);
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client);
@@ -255,7 +274,10 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let (head, body) = request.into_parts();
         let (body, held) = bodies.count(body, &activity);
         let request = Request::from_parts(head, body);
-        let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        // What comes after chunks is not followed in `heads`, and what comes after CONNECT is meant for somebody else.
+        let is_last =
+            request.headers().contains_key(header::TRANSFER_ENCODING) || request.method() == Method::CONNECT;
+        let connections = seats.clone();
         let response = match ambiguous.is(count.fetch_add(1, Ordering::Relaxed)) {
             true => Err(Problem::bad_request("a request has a length or chunks, not both")),
             false => Ok(router.call(request)),
@@ -265,11 +287,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 Ok(response) => response.await?,
                 Err(problem) => problem.into_response(),
             };
-            if is_chunked {
-                // What comes after chunks is not followed in `heads`: it is no request any more.
+            let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if is_last || !is_upgrade && connections.are_many() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| Answer { body, _answering: answering, _held: held }))
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, answering, held)))
         }
     });
     let connection = http1::Builder::new()
@@ -288,33 +310,6 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         _ = stop.changed() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
-}
-
-/// The body of an answer: its request is being answered, and what came with it is held, until it is sent.
-struct Answer {
-    body: Body,
-    _answering: Answering,
-    _held: Arc<Held>,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 #[cfg(test)]

@@ -175,6 +175,9 @@ async fn a_request_that_says_two_lengths_is_refused_and_nothing_that_follows_is_
     // Chunks alone are well, and the last that a connection says.
     let chunked = request("Transfer-Encoding: chunked", &smuggled);
     assert_eq!(statuses(&rest(&mut socket(&relay, &chunked).await).await), ["405"]);
+    // Whoever wants to be led elsewhere is led nowhere, and says nothing more.
+    let elsewhere = format!("CONNECT other:1 HTTP/1.1\r\nHost: other:1\r\n\r\n{health}");
+    assert_eq!(statuses(&rest(&mut socket(&relay, &elsewhere).await).await), ["405"]);
     // In pieces.
     let (mut slow, both) =
         (socket(&relay, "").await, request("Content-Length: 5\r\nTransfer-Encoding: chunked", ""));
@@ -184,5 +187,22 @@ async fn a_request_that_says_two_lengths_is_refused_and_nothing_that_follows_is_
     }
     assert_eq!(statuses(&rest(&mut slow).await), ["400"]);
     healthy(&relay).await;
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_end_with_their_answers_while_many_are_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let relay = relay(dir.path(), http::Limits { connections: 4, per_address: 4, ..patient() }).await;
+    let health = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    let last = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let both = rest(&mut socket(&relay, &format!("{health}{last}")).await).await;
+    assert_eq!(statuses(&both), ["200", "200"]);
+    let idle = [socket(&relay, "").await, socket(&relay, "").await];
+    until_open(&relay, 2).await;
+    let one = rest(&mut socket(&relay, &format!("{health}{health}")).await).await;
+    assert_eq!(statuses(&one), ["200"]);
+    assert!(String::from_utf8_lossy(&one).contains("connection: close"));
+    drop(idle);
     relay.stop().await;
 }

@@ -63,6 +63,14 @@ export const ATTACKS = {
     every: 1_000,
     passed: (state) => answered(state, 2),
   },
+  /** A whole request, and then another one, one byte a second. */
+  second: {
+    begin: (socket) => socket.write("GET /health HTTP/1.1\r\nHost: x\r\n\r\n"),
+    tick: (socket) => socket.write("a"),
+    every: 1_000,
+    // The first one may be answered.
+    passed: never,
+  },
   /** All of a head that the relay keeps, but its end. */
   heads: {
     begin: (socket) => socket.write(`GET /health HTTP/1.1\r\nHost: x\r\nX: ${"a".repeat(15_000)}`),

@@ -7,6 +7,7 @@ import { identify } from "@libp2p/identify";
 import { webSockets } from "@libp2p/websockets";
 import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
+import { WebSocket } from "ws";
 
 // Node 20 has no Promise.withResolvers, which js-libp2p uses.
 Promise.withResolvers ??= () => {
@@ -14,6 +15,9 @@ Promise.withResolvers ??= () => {
   out.promise = new Promise((resolve, reject) => Object.assign(out, { resolve, reject }));
   return out;
 };
+
+// Nor has it WebSocket.
+globalThis.WebSocket ??= WebSocket;
 
 /** A message of 256 MiB, as its length says. */
 const LENGTH = Uint8Array.from([0x80, 0x80, 0x80, 0x80, 0x01]);
@@ -43,6 +47,16 @@ async function taken(connection, protocol) {
   return bytes;
 }
 
+/** What the relay speaks, once it has said so. */
+async function spoken(node, peer) {
+  for (let tries = 0; tries < 200; tries += 1) {
+    const { protocols } = await node.peerStore.get(peer);
+    if (protocols.length > 0) return protocols;
+    await timeout(25);
+  }
+  return [];
+}
+
 /** For about `ms`, on every protocol that the relay speaks. */
 export async function giants(address, ms) {
   const until = performance.now() + ms;
@@ -58,7 +72,7 @@ export async function giants(address, ms) {
     const relay = multiaddr(address);
     while (performance.now() < until) {
       const connection = await node.dial(relay, { force: true });
-      const { protocols } = await node.services.identify.identify(connection);
+      const protocols = await spoken(node, connection.remotePeer);
       seen.protocols = protocols.length;
       const all = await Promise.all(protocols.flatMap((protocol) => Array.from({ length: 8 }, () => taken(connection, protocol))));
       seen.streams += all.length;

@@ -73,7 +73,7 @@ pub struct Options {
     /// Peers that may be connected [default: 12000]
     #[arg(long, value_name = "N", env = "TABFARM_MAX_CONNECTIONS")]
     pub max_connections: Option<u32>,
-    /// HTTP connections at a time [default: 2048]
+    /// HTTP connections at a time [default: 1792]
     #[arg(long, value_name = "N", env = "TABFARM_MAX_HTTP")]
     pub max_http: Option<usize>,
     /// HTTP connections of one IP address at a time; behind a proxy, as many as --max-http [default: 1024]

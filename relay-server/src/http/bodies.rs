@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::body::{Bytes, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::BoxError;
 use hyper::body::{Frame, SizeHint};
 
-use super::activity::{Activity, Asking};
+use super::activity::{Activity, Answering, Asking};
 use super::connections::Connections;
 
-/// Bytes of all bodies whose requests are not answered yet: 96 of the largest that a service may be given.
-const MOST: usize = 24 * 1024 * 1024;
+/// Bytes of all bodies whose requests are not answered yet: 64 of the largest that a service may be given.
+const MOST: usize = 16 * 1024 * 1024;
 
 /// What is held. Clones count together.
 #[derive(Clone)]
@@ -101,11 +101,44 @@ impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for Coun
     }
 }
 
+/// The body of an answer: its request is being answered, and what came with it is held, until it is sent.
+pub(super) struct Answer {
+    body: Body,
+    _answering: Answering,
+    _held: Arc<Held>,
+}
+
+impl Answer {
+    pub fn new(body: Body, answering: Answering, held: Arc<Held>) -> Self {
+        Self { body, _answering: answering, _held: held }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use axum::body::{to_bytes, Body};
+    use axum::body::to_bytes;
     use futures::stream::{self, StreamExt};
 
     /// A body of this many bytes that never ends.

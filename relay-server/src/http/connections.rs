@@ -110,6 +110,12 @@ impl Connections {
         table.heaviest().into_iter().any(|address| table.evict(address, now, Group::next_asking))
     }
 
+    /// Is more than half of the places taken? A connection that asks nothing costs as much as one that does.
+    pub fn are_many(&self) -> bool {
+        let table = self.lock();
+        table.open > table.total / 2
+    }
+
     /// How many there are, and what became of others.
     pub fn counts(&self) -> Counts {
         let table = self.lock();
@@ -216,6 +222,11 @@ impl Group {
 }
 
 impl Seat {
+    /// The table that it is a place in.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// Ends when the connection has to go.
     pub async fn evicted(&self) {
         self.evicted.notified().await;
@@ -295,10 +306,12 @@ mod tests {
     #[test]
     fn bodies_that_do_not_come_make_room_for_bodies_and_for_connections() {
         let connections = Connections::new(4, 4);
+        assert!(!connections.are_many());
         let slow: Vec<Seat> = (0..3).map(|_| connections.admit(address(1)).unwrap()).collect();
         let _bodies: Vec<_> = slow.iter().map(|seat| (seat.activity.answer(), seat.activity.ask())).collect();
         let whole = connections.admit(address(1)).unwrap();
         let _answer = whole.activity.answer();
+        assert!(connections.are_many());
         assert!(connections.evict_asking());
         assert_eq!(slow.iter().map(gone).collect::<Vec<_>>(), [true, false, false]);
         let newcomers = [2, 3].map(|n| connections.admit(address(n)).unwrap());

@@ -1,4 +1,4 @@
-//! Which request says two lengths.
+//! The heads of a connection's requests: where they end, and which of them says two lengths.
 //!
 //! `Transfer-Encoding` beside `Content-Length` is how a request is smuggled past whoever stands in front and reads the other
 //! one; a server may refuse it (RFC 9112, section 6.3). hyper reads it by its chunks and drops the length before anybody can
@@ -10,9 +10,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use tokio::io::AsyncRead;
-use tokio_util::io::InspectReader;
-
 const LENGTH: &[u8] = b"content-length";
 const CODING: &[u8] = b"transfer-encoding";
 /// No request of a connection.
@@ -22,6 +19,12 @@ const NONE: u64 = u64::MAX;
 #[derive(Clone)]
 pub(super) struct Ambiguous(Arc<AtomicU64>);
 
+impl Default for Ambiguous {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(NONE)))
+    }
+}
+
 impl Ambiguous {
     /// Is it the one with this number? The first has 0. To be asked when the request's head has been read.
     pub fn is(&self, number: u64) -> bool {
@@ -29,25 +32,15 @@ impl Ambiguous {
     }
 }
 
-/// A stream whose requests are followed.
-pub(super) fn watched<S: AsyncRead>(stream: S) -> (InspectReader<S, impl FnMut(&[u8])>, Ambiguous) {
-    let ambiguous = Ambiguous(Arc::new(AtomicU64::new(NONE)));
-    let (found, mut heads) = (ambiguous.clone(), Heads::default());
-    let watch = move |bytes: &[u8]| {
-        if let Some(number) = heads.on_bytes(bytes) {
-            found.0.store(number, Ordering::Relaxed);
-        }
-    };
-    (InspectReader::new(stream, watch), ambiguous)
-}
-
 /// Follows the requests of one connection.
 #[derive(Default)]
-struct Heads {
+pub(super) struct Heads {
     at: At,
     /// Requests whose heads are over.
     number: u64,
     head: Head,
+    /// Which of them says both.
+    pub ambiguous: Ambiguous,
 }
 
 /// Where in the bytes.
@@ -99,11 +92,16 @@ impl Default for At {
 }
 
 impl Heads {
-    /// Bytes have come; the number of the request whose head ends in them and says both.
-    fn on_bytes(&mut self, mut bytes: &[u8]) -> Option<u64> {
+    /// Is the first head over, or of no interest?
+    pub fn has_first(&self) -> bool {
+        self.number > 0 || matches!(self.at, At::Past)
+    }
+
+    /// Bytes have come.
+    pub fn on_bytes(&mut self, mut bytes: &[u8]) {
         while let Some((byte, rest)) = bytes.split_first() {
             match self.at {
-                At::Past => return None,
+                At::Past => return,
                 At::Body(left) => {
                     let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     bytes = &bytes[skipped..];
@@ -111,28 +109,22 @@ impl Heads {
                     self.at = if left == 0 { At::default() } else { At::Body(left) };
                     continue;
                 }
-                At::Head(line) if *byte == b'\n' => {
-                    if self.on_line(line) {
-                        return Some(self.number);
-                    }
-                }
+                At::Head(line) if *byte == b'\n' => self.on_line(line),
                 At::Head(line) => self.at = At::Head(self.head.on_byte(line, *byte)),
             }
             bytes = rest;
         }
-        None
     }
 
-    /// A line is over; is it the last one of a head that says both?
-    fn on_line(&mut self, line: Line) -> bool {
+    /// A line is over.
+    fn on_line(&mut self, line: Line) {
         self.at = At::default();
         if !matches!(line, Line::Start) {
-            self.head.on_line(line);
-            return false;
+            return self.head.on_line(line);
         }
         // Empty lines before a request are none of it.
         if !self.head.has_begun {
-            return false;
+            return;
         }
         let head = std::mem::take(&mut self.head);
         self.at = match (head.is_coded, head.length) {
@@ -141,10 +133,9 @@ impl Heads {
             _ => At::Past,
         };
         if head.is_coded && head.length.is_some() {
-            return true;
+            self.ambiguous.0.store(self.number, Ordering::Relaxed);
         }
         self.number += 1;
-        false
     }
 }
 
@@ -213,16 +204,17 @@ mod tests {
 
     /// The request that is found, however the bytes are cut.
     fn found(text: &str) -> Option<u64> {
-        let mut whole = Heads::default();
-        let found = whole.on_bytes(text.as_bytes());
+        let follow = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+            let mut heads = Heads::default();
+            pieces.for_each(|piece| heads.on_bytes(piece));
+            (0..4).find(|number| heads.ambiguous.is(*number))
+        };
+        let found = follow(&mut [text.as_bytes()].into_iter());
         for cut in 0..=text.len() {
             let (one, other) = text.as_bytes().split_at(cut);
-            let mut heads = Heads::default();
-            assert_eq!(heads.on_bytes(one).or_else(|| heads.on_bytes(other)), found, "{text:?} cut at {cut}");
+            assert_eq!(follow(&mut [one, other].into_iter()), found, "{text:?} cut at {cut}");
         }
-        let mut heads = Heads::default();
-        let bytewise = text.as_bytes().chunks(1).find_map(|byte| heads.on_bytes(byte));
-        assert_eq!(bytewise, found, "{text:?} byte by byte");
+        assert_eq!(follow(&mut text.as_bytes().chunks(1)), found, "{text:?} byte by byte");
         found
     }
 
