@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 
 import { openApp, openService, view, volunteerInApp } from "../lib/app.mjs";
+import { elsewhere } from "../lib/elsewhere.mjs";
 import { SOON_MS, joinPage, publish, soon } from "../lib/peer.mjs";
 import { inWorld } from "../lib/world.mjs";
 
@@ -57,6 +58,18 @@ for (const colorScheme of ["light", "dark"]) {
         await page.getByRole("button", { name: "Methods" }).click();
         await page.getByTestId("method").first().waitFor({ timeout: SOON_MS });
         await look("a service's methods");
+        // A service that runs elsewhere: the form that registers it, with what is wrong said, and its page.
+        await other.evaluate((manifest) => peer.publish({ manifest }), elsewhere("weather", "https://api.example.org/v1"));
+        await view(page, "services");
+        await page.getByRole("button", { name: "All services" }).click();
+        await page.getByTestId("register-open").click();
+        await page.getByTestId("register-publish").click();
+        await page.getByText("Where does it run?").waitFor({ timeout: SOON_MS });
+        await look("registering a service that runs elsewhere");
+        await page.getByTestId("refresh").click();
+        await openService(page, "weather");
+        await page.getByTestId("elsewhere").waitFor({ timeout: SOON_MS });
+        await look("a service that runs elsewhere");
         await openApp(page, relay, "/#/services/counter");
         await page.getByTestId("candidate").first().waitFor({ timeout: SOON_MS });
         await look("a name of several publishers");

@@ -205,6 +205,26 @@ test("the relay forgets everything: the publisher's tab announces it again, also
     assert.equal((await outcome(user, "greet", '"Ada"')).reply, '"Hello Ada"');
   }));
 
+test("an address of this very machine is for pages of this very machine", () =>
+  inWorld(async (world) => {
+    const { server, relay, author } = await registered(world);
+    const browser = await world.browser({ args: ["--host-resolver-rules=MAP farm.example.org 127.0.0.1"] });
+    const page = await world.page(browser, "stranger");
+    const named = relay.url.replace("127.0.0.1", "farm.example.org");
+    await page.goto(`${named}/tabfarm.d.ts`);
+    assert.equal(new URL(page.url()).hostname, "farm.example.org");
+    await page.evaluate(inPage);
+    const refused = await page.evaluate(async (relays) => {
+      const { Peer } = await import("/tabfarm.js");
+      window.peer = await Peer.join({ store: "memory", relays });
+      await until(async () => (await peer.find({ name: "weather" })).length === 1, 20_000, "the service");
+      return peer.open("weather").then(() => "opened", ({ code, message }) => [code, message]);
+    }, relay.info.addresses);
+    assert.deepEqual(refused, ["not-permitted", `it runs at ${server.origin}, on the machine of whoever calls it: such an address is for development`]);
+    assert.deepEqual([server.asked, server.seen], [[], []]);
+    assert.equal(await author.evaluate(() => codeOf(peer.call("weather", "count"))), "ok");
+  }));
+
 test("a page of another origin calls it by tabfarm.js", () =>
   inWorld(async (world) => {
     const { server, relay, browser } = await registered(world);

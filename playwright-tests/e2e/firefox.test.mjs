@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { elsewhere, serveElsewhere } from "../lib/elsewhere.mjs";
 import { noFirefox as skip } from "../lib/firefox.mjs";
 import { endCalls, meets, move, volunteer } from "../lib/moves.mjs";
 import { joinPage, moreReplies, publish, soon, startCalls } from "../lib/peer.mjs";
@@ -100,4 +101,24 @@ test("the app in Firefox: open, try, publish, use, see the map", { skip }, () =>
     await page.goto(`${relay.url}/#/network`);
     await soon(page, (id) => document.querySelector(`[data-testid="map-peer"][data-peer="${id}"]`), other.id);
     assert.deepEqual(page.problems, []);
+  }));
+
+test("a service that runs elsewhere is registered in Firefox and called from it", { skip }, () =>
+  inWorld(async (world) => {
+    const server = await serveElsewhere(world);
+    const relay = await world.relay();
+    const fox = await joinPage(await world.page(await world.firefox(), "fox"), relay);
+    await fox.evaluate((manifest) => peer.publish({ manifest }), elsewhere("weather", server.url));
+    const codes = await fox.evaluate(async () => {
+      const session = await peer.open("weather");
+      const text = (bytes) => new TextDecoder().decode(bytes);
+      const answers = [text(await session.call("greet", '"Ada"')), text(await session.query("now"))];
+      for (const method of ["huge", "redirect", "drops", "wall"]) answers.push(await codeOf(session.call(method)));
+      answers.push(await codeOf(session.call("slow", "", { deadlineMs: 300 })));
+      return answers;
+    });
+    assert.deepEqual(codes, ['"Hello Ada"', '{"sky":"clear"}', "trapped", "refused", "unknown-outcome", "unknown-outcome", "deadline"]);
+    const { headers } = server.seen[0];
+    assert.deepEqual([headers.origin, headers.referer, headers.cookie], ["null", undefined, undefined]);
+    assert.ok(!server.seen.some(({ path }) => path === "/v1/wall"));
   }));
