@@ -263,6 +263,14 @@ impl Node {
         hosted.saved.package.into_iter().for_each(|package| self.forget_package(package));
     }
 
+    /// What may come back of the service does not: its publisher has made something else of it.
+    pub(crate) fn forget_recalled(&mut self, service: ServiceId) {
+        if let Some(recalled) = self.recalled.remove(&service) {
+            self.forget_stored(state_key(service));
+            self.forget_package(recalled.state.package);
+        }
+    }
+
     fn forget_stored(&mut self, key: String) {
         self.cx.put(Output::Store { key, value: None, flush: false });
     }

@@ -76,6 +76,7 @@ impl Node {
             self.net.send_or_dial(&mut self.cx, host, Lane::Control, &news);
         }
         self.stop_hosting(service);
+        self.forget_recalled(service);
         self.on_published(service);
         Ok(())
     }
@@ -237,7 +238,9 @@ impl Node {
         if *tries > TRIES {
             self.external.wanted.remove(&service);
         } else if !self.packages.is_asked(&package) {
-            let providers = self.external_sources(publisher);
+            // A record makes no relay dial anybody.
+            let mut providers = self.external_sources(publisher);
+            providers.retain(|peer| self.net.is_connected(&self.cx, *peer));
             self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
         }
     }

@@ -61,7 +61,6 @@ for (const colorScheme of ["light", "dark"]) {
         // A service that runs elsewhere: the form that registers it, with what is wrong said, and its page.
         await other.evaluate((manifest) => peer.publish({ manifest }), elsewhere("weather", "https://api.example.org/v1"));
         await view(page, "services");
-        await page.getByRole("button", { name: "All services" }).click();
         await page.getByTestId("register-open").click();
         await page.getByTestId("register-publish").click();
         await page.getByText("Where does it run?").waitFor({ timeout: SOON_MS });
