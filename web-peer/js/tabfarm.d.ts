@@ -261,6 +261,8 @@ interface PeerEvents {
 /** This tab as a peer. */
 export class Peer extends EventTarget {
   private constructor();
+  /** Loads what a peer is made of, before it is needed. */
+  static load(): Promise<void>;
   /** Resolves once others can reach this peer. `disconnected` when no relay answers in time. */
   static join(options?: JoinOptions): Promise<Peer>;
   /** A peer without a network and with a key of its own: what it publishes runs in this tab alone, for trying it. */

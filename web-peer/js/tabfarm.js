@@ -45,6 +45,10 @@ export class Peer extends EventTarget {
   /** The last moment in which the page runs: whoever is warm takes over at once. */
   #hidden = () => void this.#ask((id) => this.#raw.vanish(id)).catch(() => {});
 
+  static async load() {
+    await load();
+  }
+
   static join(options = {}) {
     return Peer.#join(options).catch((error) => Promise.reject(named(error)));
   }
@@ -476,9 +480,15 @@ function named(error) {
   return error instanceof TabfarmError ? error : new TabfarmError('refused', String(error?.message ?? error));
 }
 
-/** The wasm behind a peer, loaded once. */
+let loading;
+
+/** The wasm behind a peer, loaded once; what failed is tried again. */
 function load() {
-  return init({ module_or_path: new URL('./peer/web_peer_bg.wasm', import.meta.url) });
+  loading ??= init({ module_or_path: new URL('./peer/web_peer_bg.wasm', import.meta.url) }).catch((error) => {
+    loading = undefined;
+    throw error;
+  });
+  return loading;
 }
 
 /** Bytes, or text as UTF-8. */

@@ -7,16 +7,13 @@ use yew::prelude::*;
 use crate::api::load_ide;
 use crate::calling::{announced, Rings};
 use crate::hooks::{go, use_address, use_dismissal, use_peer, window, Dispatch};
-use crate::ide::IdeView;
-use crate::network::NetworkView;
+use crate::lazy::{use_unasked, Lazy, Part};
 use crate::offer::lasts;
 use crate::parts::{icon, mark, Problem};
 use crate::power::use_wakefulness;
 use crate::services::ServicesView;
-use crate::settings::{secure, SettingsView};
+use crate::settings::secure;
 use crate::state::{Action, Join, Notice, State, View};
-use crate::voice::VoiceView;
-use crate::volunteer::VolunteerView;
 use crate::words::plural;
 
 /// The whole app.
@@ -25,17 +22,20 @@ pub fn App() -> Html {
     let state = use_reducer(State::default);
     use_peer(&state);
     use_address(state.dispatcher());
+    use_unasked(state.status.joined);
     use_wakefulness(!state.status.hosting.is_empty());
     // What a person switched on goes on after a reload, whichever view is shown.
     let lasting = use_memo((), |()| [(View::Volunteer, lasts()), (View::Voice, announced())]);
-    let panel = |view: View, body: fn(&UseReducerHandle<State>) -> Html| {
+    let panel = |view: View| {
         // A view stays mounted once shown, so that an open session, a frame or an editor survives a look elsewhere.
         let shown = state.view == view;
         let mounted = state.visited.contains(&view) || lasting.contains(&(view, true));
         html! {
             <section id={format!("panel-{}", view.slug())} role="tabpanel" aria-labelledby={format!("tab-{}", view.slug())}
                 hidden={!shown} tabindex="-1" key={view.slug()}>
-                if mounted { { body(&state) } }
+                if mounted {
+                    if let Some(part) = part(view) { <Lazy {part} state={state.clone()} /> } else { <ServicesView state={state.clone()} /> }
+                }
             </section>
         }
     };
@@ -54,12 +54,7 @@ pub fn App() -> Html {
                     </div>
                 }
                 <Rings rings={state.rings.clone()} dispatch={state.dispatcher()} />
-                { panel(View::Services, |state| html! { <ServicesView state={state.clone()} /> }) }
-                { panel(View::Voice, |state| html! { <VoiceView state={state.clone()} /> }) }
-                { panel(View::Volunteer, |state| html! { <VolunteerView state={state.clone()} /> }) }
-                { panel(View::Ide, |state| html! { <IdeView state={state.clone()} /> }) }
-                { panel(View::Network, |state| html! { <NetworkView state={state.clone()} /> }) }
-                { panel(View::Settings, |state| html! { <SettingsView state={state.clone()} /> }) }
+                { for View::ALL.into_iter().map(panel) }
             </main>
             <div class="notices" role="status" aria-live="polite">
                 { for state.notices.iter().map(|notice| html! {
@@ -182,11 +177,26 @@ fn NoticeLine(props: &NoticeProps) -> Html {
     }
 }
 
-/// A pointer on the IDE's tab: the compiler begins to load while the person still moves.
+/// What a view is loaded as; the first one is there from the start.
+fn part(view: View) -> Option<Part> {
+    match view {
+        View::Services => None,
+        View::Voice => Some(Part::Voice),
+        View::Volunteer => Some(Part::Volunteer),
+        View::Ide => Some(Part::Ide),
+        View::Network => Some(Part::Network),
+        View::Settings => Some(Part::Settings),
+    }
+}
+
+/// A pointer on a tab: its view begins to load while the person still moves, and the IDE's compiler with it.
 fn foresee(view: View) {
+    // Where something cannot be loaded, the view says so once it is opened.
+    if let Some(part) = part(view) {
+        spawn_local(async move { drop(part.load().await) });
+    }
     if view == View::Ide {
         spawn_local(async {
-            // Where it cannot be loaded, the view says so once it is opened.
             if let Ok(ide) = load_ide().await {
                 ide.warm("assemblyscript");
             }

@@ -14,7 +14,7 @@ use crate::parts::{Empty, Problem};
 use crate::pins::pins;
 use crate::register::Register;
 use crate::state::{Join, State, View};
-use crate::words::plural;
+use crate::words::{lower, plural};
 
 /// Tags that are offered as filters: those that most services have.
 const TAGS_OFFERED: usize = 12;
@@ -261,8 +261,8 @@ fn summary(state: &State, shown: usize, filtered: bool) -> String {
 }
 
 fn matches(service: &ServiceInfo, query: &str) -> bool {
-    let wanted = query.trim().to_lowercase();
-    let has = |text: &str| text.to_lowercase().contains(&wanted);
+    let wanted = lower(query.trim());
+    let has = |text: &str| lower(text).contains(&wanted);
     wanted.is_empty()
         || has(&service.name)
         || has(&service.description)
@@ -270,16 +270,20 @@ fn matches(service: &ServiceInfo, query: &str) -> bool {
 }
 
 /// The tags that most of these services have, with how many, by name; the chosen one is always among them.
-fn offered<'a>(services: &[&'a ServiceInfo], chosen: Option<&'a str>) -> Vec<(&'a str, usize)> {
-    let mut counts: BTreeMap<&str, usize> = chosen.map(|chosen| (chosen, 0)).into_iter().collect();
+fn offered<'a>(services: &[&'a ServiceInfo], chosen: Option<&'a str>) -> BTreeMap<&'a str, usize> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    if let Some(chosen) = chosen {
+        counts.insert(chosen, 0);
+    }
     for tag in services.iter().flat_map(|service| &service.tags) {
         *counts.entry(tag).or_default() += 1;
     }
     let mut tags: Vec<_> = counts.into_iter().collect();
     tags.sort_by_key(|(tag, number)| (chosen != Some(*tag), std::cmp::Reverse(*number)));
     tags.truncate(TAGS_OFFERED);
-    tags.sort();
-    tags
+    let mut offered = BTreeMap::new();
+    offered.extend(tags);
+    offered
 }
 
 #[cfg(test)]
@@ -307,8 +311,8 @@ mod tests {
         };
         assert_eq!([Order::Name, Order::Newest, Order::Servers].map(sorted), ["abc", "bca", "acb"]);
         let list: Vec<_> = all.iter().collect();
-        assert_eq!(offered(&list, None), [("x", 2), ("y", 1)]);
-        assert_eq!(offered(&list[2..], Some("x")), [("x", 0)]);
+        assert_eq!(offered(&list, None), BTreeMap::from([("x", 2), ("y", 1)]));
+        assert_eq!(offered(&list[2..], Some("x")), BTreeMap::from([("x", 0)]));
     }
 
     #[test]
@@ -317,6 +321,6 @@ mod tests {
         let list: Vec<_> = all.iter().collect();
         let offered = offered(&list, Some("t49"));
         assert_eq!(offered.len(), TAGS_OFFERED);
-        assert!(offered.contains(&("t49", 1)));
+        assert_eq!(offered.get("t49"), Some(&1));
     }
 }

@@ -142,12 +142,14 @@ fn known<'a>(status: &'a Status, catalogue: &'a [ServiceInfo], calls: &'a [Calls
 }
 
 fn servers(service: &str, me: &str, status: &Status, catalogue: &[ServiceInfo]) -> usize {
-    let mut servers: BTreeSet<&str> = status
-        .peers
-        .iter()
-        .filter(|peer| peer.hosting.iter().any(|each| each == service))
-        .map(|peer| peer.id.as_str())
-        .collect();
+    let mut servers: BTreeSet<&str> = BTreeSet::new();
+    servers.extend(
+        status
+            .peers
+            .iter()
+            .filter(|peer| peer.hosting.iter().any(|each| each == service))
+            .map(|peer| peer.id.as_str()),
+    );
     servers.extend(
         catalogue
             .iter()

@@ -4,7 +4,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `app` | header, tabs, notices |
+//! | `app`, `lazy` | header, tabs, notices; views that are loaded when they are first shown |
 //! | `state`, `view`, `hooks` | one reducer; every side effect that feeds it |
 //! | `services`, `catalogue`, `card`, `examples`, `pins` | what is published; which of several services a name means |
 //! | `register` | services that run outside of all tabs |
@@ -42,6 +42,7 @@ mod ide_methods;
 mod ide_output;
 mod ide_projects;
 mod ide_versions;
+mod lazy;
 mod limits;
 mod lobby;
 mod map;

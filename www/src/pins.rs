@@ -21,9 +21,11 @@ pub fn pins(peer: Option<&Peer>) -> BTreeMap<String, String> {
     let Some(pins) = peer.and_then(|peer| peer.pins().ok()).filter(JsValue::is_object) else {
         return BTreeMap::new();
     };
-    let names =
-        Object::keys(pins.unchecked_ref()).iter().filter_map(|name| name.as_string()).collect::<Vec<_>>();
-    names.into_iter().map(|name| (name.clone(), text(&pins, &name))).collect()
+    let mut found = BTreeMap::new();
+    for name in Object::keys(pins.unchecked_ref()).iter().filter_map(|name| name.as_string()) {
+        found.insert(name.clone(), text(&pins, &name));
+    }
+    found
 }
 
 #[derive(Properties, PartialEq)]

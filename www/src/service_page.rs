@@ -13,23 +13,39 @@ use crate::model::{text, Path, PeerInfo, ServiceInfo, SessionInfo};
 use crate::parts::{PeerChip, Problem};
 use crate::pins::Candidates;
 use crate::session::{use_session, Package, Phase};
-use crate::state::{Action, View};
+use crate::state::{Action, State, View};
 use crate::words::{explain, host_of, plural, service_name, short};
 
 #[derive(Properties, PartialEq)]
-pub struct Props {
+pub struct OpenProps {
+    pub state: UseReducerHandle<State>,
+}
+
+/// The page of the service that is open, if one is.
+#[component]
+pub fn OpenService(props: &OpenProps) -> Html {
+    let state = &props.state;
+    let (Some(service), Some(peer)) = (&state.service, &state.peer) else { return Html::default() };
+    html! {
+        <ServicePage key={service.clone()} service={service.clone()} peer={peer.clone()} peers={state.status.peers.clone()}
+            known={state.catalogue.services.clone()} dispatch={state.dispatcher()} />
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct Props {
     /// `name` or `name@publisher`.
-    pub service: String,
-    pub peer: Peer,
-    pub peers: Vec<PeerInfo>,
+    service: String,
+    peer: Peer,
+    peers: Vec<PeerInfo>,
     /// What the catalogue knows.
-    pub known: Vec<ServiceInfo>,
-    pub dispatch: Dispatch,
+    known: Vec<ServiceInfo>,
+    dispatch: Dispatch,
 }
 
 /// The page.
 #[component]
-pub fn ServicePage(props: &Props) -> Html {
+fn ServicePage(props: &Props) -> Html {
     let attempt = use_state(|| 0u32);
     let plain = use_state(|| false);
     let life = use_session(props.peer.clone(), props.service.clone(), *attempt);

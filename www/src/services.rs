@@ -4,7 +4,7 @@ use yew::prelude::*;
 
 use crate::catalogue::Catalogue;
 use crate::hooks::{go, Dispatch};
-use crate::service_page::ServicePage;
+use crate::lazy::{Lazy, Part};
 use crate::state::{Action, State, View};
 use crate::words::service_name;
 
@@ -24,9 +24,8 @@ pub fn ServicesView(props: &Props) -> Html {
                 <Catalogue state={state.clone()} />
             </div>
             <div hidden={state.browsing}>
-                if let (Some(service), Some(peer)) = (&state.service, &state.peer) {
-                    <ServicePage key={service.clone()} service={service.clone()} peer={peer.clone()} peers={state.status.peers.clone()}
-                        known={state.catalogue.services.clone()} dispatch={state.dispatcher()} />
+                if state.service.is_some() && state.peer.is_some() {
+                    <Lazy part={Part::Service} state={state.clone()} />
                 } else {
                     <p class="hint" role="status">{ "Joining; the service opens as soon as this tab has joined." }</p>
                 }

@@ -4,7 +4,7 @@ use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use crate::state::{Entry, EntryKind};
-use crate::words::clock;
+use crate::words::{clock, lower};
 
 /// The kinds, with what their chips say.
 const KINDS: [(EntryKind, &str); 5] = [
@@ -32,12 +32,12 @@ pub fn Timeline(props: &Props) -> Html {
             wanted.set(event.target_unchecked_into::<HtmlInputElement>().value())
         })
     };
-    let needle = wanted.trim().to_lowercase();
+    let needle = lower(wanted.trim());
     let shown: Vec<&Entry> = props
         .entries
         .iter()
         .filter(|entry| chosen.is_none_or(|kind| entry.kind == kind))
-        .filter(|entry| needle.is_empty() || entry.text.to_lowercase().contains(&needle))
+        .filter(|entry| needle.is_empty() || lower(&entry.text).contains(&needle))
         .collect();
     let chip = |kind: Option<EntryKind>, label: &'static str| {
         let set = chosen.clone();

@@ -1,6 +1,6 @@
 //! What people read: errors as sentences that say what to do, and short forms of ids, sizes and times.
 
-use js_sys::Date;
+use js_sys::{Date, JsString};
 use wasm_bindgen::JsValue;
 
 use crate::model::text;
@@ -75,6 +75,11 @@ pub fn trimmed(said: &str) -> String {
         Some((end, _)) => format!("{}…", &said[..end]),
         None => said.to_owned(),
     }
+}
+
+/// In small letters. The browser has the tables for it, so that the app need not bring them.
+pub fn lower(text: &str) -> String {
+    JsString::from(text).to_lower_case().into()
 }
 
 /// The end of a peer's id, as people compare it.

@@ -5,7 +5,7 @@
 //! | `setup` | what a fresh machine lacks: wasm target, protoc, npm packages, a browser |
 //! | `web` | the tree that a relay serves, `target/web-tree`: wasm, bindings, bundles, example services |
 //! | `engine` | QuickJS as wasm, for services in JavaScript |
-//! | `bindgen` | JavaScript bindings of one wasm file |
+//! | `bindgen`, `split`, `scripts` | JavaScript bindings of one wasm file; the app in parts that are loaded late; scripts as browsers get them |
 //! | `relay` | the native node: build, run, one self-contained binary |
 //! | `check` | formatting, lints, purity of the kernel |
 //! | `tests`, `tally` | every test, and how many passed |
@@ -25,9 +25,11 @@ mod check;
 mod engine;
 mod fuzz;
 mod relay;
+mod scripts;
 mod service;
 mod setup;
 mod shell;
+mod split;
 mod tally;
 mod tests;
 mod web;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! index.html  app/       the app: app.js, app_bg.wasm, styles, editor and compiler bundles
+//! app/parts/BUILD/       its views, each loaded when it is first shown
 //! tabfarm.js  tabfarm.d.ts  peer/   the JavaScript API and the wasm behind it
 //! peer/inspector*        the instrumenter, loaded when a module has to be prepared
 //! sandbox/               the frame and worker in which services run
@@ -18,7 +19,9 @@ use anyhow::{Context, Result};
 
 use crate::bindgen;
 use crate::engine;
+use crate::scripts;
 use crate::shell::{cargo, command, root, run};
+use crate::split;
 
 /// What tabs and modules are compiled for.
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -31,6 +34,9 @@ const CRATES: [(&str, &str, &str); 4] = [
     ("wat-compiler", "wat_compiler", "app/wat"),
 ];
 
+/// The one that is split into parts.
+const APP: &str = "www";
+
 /// What only tests need, beside the web tree: a small peer for the transport, and the sandbox alone.
 const TEST_CRATES: [(&str, &str, &str); 2] = [
     ("tab-test", "tab_test", "../tab-test/tab_test"),
@@ -38,8 +44,7 @@ const TEST_CRATES: [(&str, &str, &str); 2] = [
 ];
 
 /// Folders that are served as they are: source, place in the web tree.
-const STATIC: [(&str, &str); 4] = [
-    ("web-peer/js", ""),
+const STATIC: [(&str, &str); 3] = [
     ("web-peer/sandbox", "sandbox"),
     ("www/static", ""),
     // Loaded when somebody joins a conference, and by an audio context: no part of the app's own bundle.
@@ -111,6 +116,10 @@ fn build_with(kind: Kind, wanted: &[(&str, &str, &str)]) -> Result<PathBuf> {
     for (folder, place) in STATIC {
         copy_tree(&root().join(folder), &tree.join(place))?;
     }
+    let peer = root().join("web-peer/js");
+    copy(&peer.join("tabfarm.d.ts"), &tree.join("tabfarm.d.ts"))?;
+    scripts::bundle(kind, &peer.join("tabfarm.js"), &tree.join("tabfarm.js"), &["./peer/web_peer.js"])?;
+    scripts::minify(kind, &tree.join("app/app.css"))?;
     engine::build(&tree.join("app/engines"))?;
     compress(kind, &tree)?;
     Ok(tree)
@@ -129,7 +138,7 @@ fn crates(kind: Kind, wanted: &[(&str, &str, &str)], tree: &Path) -> Result<()> 
         build.args(["-p", package]);
     }
     run(&mut build)?;
-    for (_, file, place) in wanted {
+    for (package, file, place) in wanted {
         let built = root().join("target").join(TARGET).join(kind.profile()).join(file).with_extension("wasm");
         let place = tree.join(place);
         let (dir, name) =
@@ -138,9 +147,20 @@ fn crates(kind: Kind, wanted: &[(&str, &str, &str)], tree: &Path) -> Result<()> 
         if newest(&wasm) > newest(&built) {
             continue;
         }
-        bindgen::run(&built, dir, &name)?;
+        let script = dir.join(format!("{name}.js"));
+        let parts = if *package == APP {
+            let parts = split::run(&built, dir, &name)?;
+            scripts::bundle(kind, &script, &script, &["/*", "./parts/*"])?;
+            parts
+        } else {
+            bindgen::run(&built, dir, &name)?;
+            scripts::minify(kind, &script)?;
+            Vec::new()
+        };
         if kind == Kind::Release {
-            optimise(&wasm)?;
+            for file in parts.iter().chain([&wasm]) {
+                optimise(file)?;
+            }
         }
     }
     Ok(())

@@ -15,6 +15,8 @@ start().catch((error) => {
 });
 
 async function start() {
+  // The peer is compiled beside the app; where that fails, joining says so.
+  import("/tabfarm.js").then(({ Peer }) => Peer.load()).catch(() => {});
   const { default: init } = await import("/app/app.js");
   await init({ module_or_path: "/app/app_bg.wasm" });
 }
