@@ -158,6 +158,8 @@ test("a zip goes out and comes in the same; hostile ones are refused in words an
       [lying, /larger than 1\.0 MiB when unpacked/],
       [zipOf({ "tabfarm.json": "{", "service.ts": "1" }), /not valid JSON/],
       [zipOf({ "tabfarm.json": "{}" }), /holds no files/],
+      [zipOf({ "tabfarm.json": `{"form":${"[".repeat(40_000)}${"]".repeat(40_000)}}`, "service.ts": "1" }), /nested more than 16 levels deep/],
+      [zipOf({ "tabfarm.json": `{"form":{"a":${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}}}`, "service.ts": "1" }), /nested more than 16 levels deep/],
       [zip.subarray(0, zip.length >> 1), /ends before|can(not)? be read/],
       [Buffer.from("no zip at all, but some bytes"), /no zip file/],
       [Buffer.alloc(0), /no zip file/],

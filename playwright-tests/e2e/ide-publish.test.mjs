@@ -113,6 +113,11 @@ test("versions are kept with their source and brought back; the version is raise
     await page.locator(".cm-content", { hasText: "// one" }).waitFor({ timeout: SOON_MS });
     assert.equal(await page.getByTestId("ide-version").inputValue(), "1.0.0");
     assert.deepEqual(await files(page), ["service.ts"]);
+    // Its number is an old one: what is published is newer than what runs, and says so.
+    const third = await publishFromIde(page);
+    assert.match(third.text, /older version than 1\.0\.1, which is published. So it became 1\.0\.2/, third.text);
+    assert.equal(await page.getByTestId("ide-version").inputValue(), "1.0.2");
+    await soon(page, async () => [...(await tabfarm.find({ name: "hello" }))].some(({ version }) => version === "1.0.2"));
     assert.deepEqual(page.problems, []);
   }));
 
@@ -132,7 +137,9 @@ test("a service is forked with its files, its page and its manifest; one without
     await openService(other, "shared-list");
     await other.getByTestId("fork").click();
     await other.locator("#panel-ide:not([hidden])").waitFor({ timeout: SOON_MS });
-    assert.equal(await title(other), "shared-list");
+    assert.equal(await title(other), "shared-list-fork");
+    assert.equal(await other.getByTestId("ide-name").inputValue(), "shared-list-fork");
+    await other.locator(".notice p", { hasText: "a name of its own, “shared-list-fork”" }).waitFor({ timeout: SOON_MS });
     assert.deepEqual(await files(other), ["service.ts", "docs/how.txt", "ui/index.html"]);
     assert.equal(await other.getByTestId("ide-response").inputValue(), "333");
     assert.equal(await other.getByTestId("ide-description").inputValue(), "Ours");
@@ -143,6 +150,15 @@ test("a service is forked with its files, its page and its manifest; one without
     await other.getByTestId("ide-name").fill("list-two");
     const own = await publishFromIde(other);
     assert.equal(own.id, `list-two@${other.id}`, own.text);
+
+    // Each fork has a name that no other project has.
+    await openService(other, "shared-list");
+    await other.getByTestId("fork").click();
+    await other.locator("#panel-ide:not([hidden])").waitFor({ timeout: SOON_MS });
+    await soon(other, () => document.querySelector('[data-testid="ide-name"]')?.value === "shared-list-fork");
+    await openService(other, "shared-list");
+    await other.getByTestId("fork").click();
+    await soon(other, () => document.querySelector('[data-testid="ide-name"]')?.value === "shared-list-fork-2");
 
     // Not attached: nothing to fork.
     await author.getByTestId("ide-attach").uncheck();
@@ -170,6 +186,7 @@ test("a fork of a hostile package is refused in words, and its texts run nowhere
       );
     await publishWith("reserved", { "source/tabfarm.json": "{}" });
     await publishWith("large", { "source/service.ts": "x".repeat(2 << 20) });
+    await publishWith("twofold", { "source/service.ts": "// ours", "source/ui/index.html": "<p>from the source", "index.html": "<p>as it is shown" });
     await publishWith("scripted", { "source/service.ts": PAYLOAD, "source/a.txt": PAYLOAD });
     const page = await openApp(await world.page(browser, "visitor"), relay);
     for (const [name, words] of [["reserved", "says about itself"], ["large", "larger than 1.0 MiB"]]) {
@@ -177,6 +194,13 @@ test("a fork of a hostile package is refused in words, and its texts run nowhere
       await page.getByTestId("fork").click();
       await page.locator(".notice.bad p", { hasText: words }).waitFor({ timeout: SOON_MS });
     }
+    await openService(page, "twofold");
+    await page.getByTestId("fork").click();
+    await page.locator("#panel-ide:not([hidden])").waitFor({ timeout: SOON_MS });
+    await page.locator(".notice p", { hasText: "left out, as the page has a file of the same name: source/ui/index.html" }).waitFor({ timeout: SOON_MS });
+    await soon(page, () => document.querySelector('[data-testid="ide-name"]')?.value === "twofold-fork");
+    await openFile(page, "ui/index.html");
+    await page.locator(".cm-content", { hasText: "as it is shown" }).waitFor({ timeout: SOON_MS });
     await openService(page, "scripted");
     await page.getByTestId("fork").click();
     await page.locator("#panel-ide:not([hidden])").waitFor({ timeout: SOON_MS });

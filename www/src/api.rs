@@ -243,10 +243,11 @@ extern "C" {
     /// Does a package bring its source.
     #[wasm_bindgen(method, js_name = hasSource)]
     pub fn has_source(this: &Ide, assets: &JsValue) -> bool;
-    /// What `Store::put` takes, from a package's assets.
-    #[wasm_bindgen(method, catch, js_name = forkOf)]
-    pub fn fork_of(
+    /// A new project of a package's assets: `{ id, name, left }`.
+    #[wasm_bindgen(method, catch)]
+    pub fn fork(
         this: &Ide,
+        store: &Store,
         service: &str,
         form: &Object,
         engine: &str,
@@ -286,8 +287,6 @@ extern "C" {
     pub fn list(this: &Store) -> Array;
     #[wasm_bindgen(method, catch)]
     pub fn create(this: &Store, template: &str, language: &str) -> Result<Project, JsValue>;
-    #[wasm_bindgen(method, catch)]
-    pub fn put(this: &Store, project: &JsValue) -> Result<Project, JsValue>;
     #[wasm_bindgen(method, catch, js_name = open)]
     async fn open_js(this: &Store, id: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = duplicate)]

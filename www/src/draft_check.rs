@@ -184,15 +184,6 @@ pub fn check_method(name: &str) -> Option<String> {
         .then(|| "A method's name has 1 to 64 characters of 0–9, A–Z, a–z, “_”, “.” and “-”.".into())
 }
 
-/// The next version after `version`: its last number is raised by one.
-pub fn raised(version: &str) -> String {
-    let digits = version.len() - version.bytes().rev().take_while(u8::is_ascii_digit).count();
-    match version[digits..].parse::<u64>() {
-        Ok(number) => format!("{}{}", &version[..digits], number.saturating_add(1)),
-        Err(_) => format!("{version}.1"),
-    }
-}
-
 fn check_label(label: &str, longest: usize, what: &str) -> Option<String> {
     if label.is_empty() {
         return Some(format!("Give it a {what}."));
@@ -272,6 +263,7 @@ fn twice(list: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version::raised;
 
     const ID: &str = "12D3KooWCr1PCxUiWduxDpwEsS5ZDAFsbh3HKxjpAL9bpVav75SJ";
 

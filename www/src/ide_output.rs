@@ -65,6 +65,8 @@ pub enum Output {
         publish_ms: f64,
         /// It replaced a version that ran.
         replaced: bool,
+        /// The newer version that was published before, above which this one was raised.
+        above: Option<String>,
     },
     /// It runs already as it is written.
     Unchanged {
@@ -150,7 +152,7 @@ pub fn show(output: &Output, jump: &Callback<(String, u32)>, cancel: &Callback<M
                 </div>
             }
         }
-        Output::Published { service, version, size, compile_ms, publish_ms, replaced } => {
+        Output::Published { service, version, size, compile_ms, publish_ms, replaced, above } => {
             let id = service.clone();
             html! {
                 <div class="published">
@@ -158,6 +160,9 @@ pub fn show(output: &Output, jump: &Callback<(String, u32)>, cancel: &Callback<M
                     <p class="hint">{ format!("Version {version}: {} of wasm, compiled in {}, published in {}. {}",
                         bytes(u64::from(*size)), millis(*compile_ms), millis(*publish_ms),
                         if *replaced { REPLACED } else { "This tab serves it until another one takes it over." }) }</p>
+                    if let Some(above) = above {
+                        <p class="hint" data-testid="ide-raised">{ format!("It was to be an older version than {above}, which is published. So it became {version}.") }</p>
+                    }
                     <button class="button" data-testid="ide-open" onclick={move |_| go(View::Services, Some(&id))}>{ "Open it" }</button>
                 </div>
             }

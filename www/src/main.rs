@@ -12,7 +12,7 @@
 //! | `voice`, `lobby`, `conference`, `calling` | joining a conference; the one that was joined; finding and ringing people |
 //! | `volunteer`, `offer`, `limits`, `power`, `hosted` | what this tab takes on and what that means for the device; what runs in it |
 //! | `ide`, `ide_projects`, `ide_files`, `ide_bench`, `ide_output`, `ide_versions` | projects of this browser; the bench of one: files, editor, findings, versions |
-//! | `draft`, `draft_check`, `ide_form`, `ide_methods` | what the manifest says, as a form with checks |
+//! | `draft`, `draft_check`, `version`, `ide_form`, `ide_methods` | what the manifest says, as a form with checks |
 //! | `publish`, `trial`, `example_runs` | compile and publish; run it in this tab alone; run its examples |
 //! | `network`, `map`, `map_layout`, `groups`, `flights`, `plots`, `history`, `timeline` | peers and paths, who serves what, handovers, measurements, events |
 //! | `settings` | what this browser keeps for its person |
@@ -66,6 +66,7 @@ mod settings;
 mod state;
 mod timeline;
 mod trial;
+mod version;
 mod view;
 mod voice;
 mod volunteer;

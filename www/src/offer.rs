@@ -32,9 +32,11 @@ fn was_on() -> bool {
 #[derive(Properties, PartialEq)]
 pub struct Props {
     pub state: UseReducerHandle<State>,
+    /// What stands between the switch and the limits where there is room for one column only.
+    pub children: Html,
 }
 
-/// The form.
+/// The form: three cells of a grid, the switch, what runs here, and the limits.
 #[component]
 pub fn Offer(props: &Props) -> Html {
     let state = &props.state;
@@ -108,8 +110,8 @@ pub fn Offer(props: &Props) -> Html {
     };
     let now = &*limits;
     html! {
-        <div class="stack">
-            <section class="card stack" aria-labelledby="offer">
+        <>
+            <section class="card stack offer-switch" aria-labelledby="offer">
                 <label class="switch">
                     <input type="checkbox" role="switch" data-testid="volunteer-toggle" checked={*on} onchange={toggle} disabled={state.peer.is_none()} />
                     <span class="switch-track" aria-hidden="true"></span>
@@ -119,7 +121,11 @@ pub fn Offer(props: &Props) -> Html {
                 if *on && waits {
                     <p class="banner" role="status" data-testid="on-battery">{ "This device runs on its battery, so nothing is taken on now. Services that others can take are handed over; it goes on by itself on mains power." }</p>
                 }
-                <hr />
+            </section>
+            { props.children.clone() }
+            <div class="stack offer-limits">
+            <section class="card stack" aria-labelledby="limits">
+                <h2 id="limits">{ "Limits" }</h2>
                 <Slider label="Processor" unit="% of a core" min="5" max="100" step="5" value={now.cpu} name="cpu" change={set(|limits, value| limits.cpu = value)} />
                 <Slider label="Memory" unit="MiB" min="16" max="2048" step="16" value={now.memory_mib} name="memory" change={set(|limits, value| limits.memory_mib = value)} />
                 <Slider label="Storage" unit="MiB" min="0" max="2048" step="16" value={now.storage_mib} name="storage" change={set(|limits, value| limits.storage_mib = value)} />
@@ -161,7 +167,8 @@ pub fn Offer(props: &Props) -> Html {
                 <h3>{ "Who can see what" }</h3>
                 <p>{ "The person who runs a service's tab can read its data: every message, every name, its whole state. Put nothing into a service that its hosts must not read. The other way round there is a sandbox: a service that runs here sees nothing of this computer, no files, no other pages, no network." }</p>
             </div>
-        </div>
+            </div>
+        </>
     }
 }
 

@@ -5,12 +5,12 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use crate::api::{set, Peer, Project, Workspace};
 use crate::draft::Draft;
-use crate::draft_check::raised;
 use crate::hooks::Dispatch;
 use crate::ide::Desk;
 use crate::ide_output::{diagnostics, Output, Step};
 use crate::model::{field, text, Status};
 use crate::state::{Action, EntryKind};
+use crate::version::{order, raised};
 use crate::words::explain;
 
 /// The most files beside a package's module.
@@ -101,7 +101,15 @@ impl Publication<'_> {
             Err(failed) => return failed,
         };
         let mut draft = draft.clone();
-        if replaced && draft.raise && self.is_taken(&service, draft.value("version")).await {
+        // One that was brought back has an old number. Others would take it for older than what they have.
+        let newest = self
+            .newest(&service, replaced)
+            .await
+            .filter(|newest| order(draft.value("version"), newest).is_lt());
+        if let Some(newest) = &newest {
+            draft.set_value("version", raised(newest));
+            (self.change)(draft.clone());
+        } else if replaced && draft.raise && self.is_taken(&service, draft.value("version")).await {
             draft.set_value("version", raised(draft.value("version")));
             (self.change)(draft.clone());
         }
@@ -126,6 +134,7 @@ impl Publication<'_> {
             compile_ms: compiled.ms,
             publish_ms,
             replaced,
+            above: newest,
         }
     }
 
@@ -147,6 +156,20 @@ impl Publication<'_> {
         same.is_empty() || same.iter().any(|each| text(each, "version") == version)
     }
 
+    /// The newest version that was published under this name, as far as this browser knows, and the index where it `runs`.
+    async fn newest(&self, service: &str, runs: bool) -> Option<String> {
+        let known = self.desk.ide.versions_of(&self.desk.store, &self.project.id()).await.unwrap_or_default();
+        let mut versions: Vec<String> = Array::from(&known)
+            .iter()
+            .filter(|each| text(each, "service") == service)
+            .map(|each| text(&each, "version"))
+            .collect();
+        if runs {
+            versions.extend(self.record(service).await.map(|record| text(&record, "version")));
+        }
+        versions.into_iter().filter(|version| !version.is_empty()).max_by(|one, other| order(one, other))
+    }
+
     async fn remember(&self, service: &str, version: &str, size: u32) {
         let said = Object::new();
         set(&said, "service", &service.into());
@@ -162,15 +185,16 @@ impl Publication<'_> {
 
     /// The address of the package, as the catalogue has it; empty where it does not know yet.
     async fn package_id(&self, service: &str) -> String {
+        self.record(service).await.map(|record| text(&record, "package")).unwrap_or_default()
+    }
+
+    /// What the catalogue says of a service.
+    async fn record(&self, service: &str) -> Option<JsValue> {
         let query = Object::new();
         set(&query, "name", &crate::words::service_name(service).into());
         let found = self.peer.find(&query).await.unwrap_or_default();
         let records = found.dyn_into::<Array>().unwrap_or_default();
-        records
-            .iter()
-            .find(|record| text(record, "id") == service)
-            .map(|record| text(&record, "package"))
-            .unwrap_or_default()
+        records.iter().find(|record| text(record, "id") == service)
     }
 }
 

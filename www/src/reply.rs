@@ -30,7 +30,7 @@ pub fn Reply(props: &Props) -> Html {
             html! { <div class="reply" data-testid="method-reply">{ laid_out(&value, 0) }</div> }
         }
         _ => {
-            html! { <span class="mono reply" data-testid="method-reply">{ if text.is_empty() { "(empty reply)" } else { text.as_str() } }</span> }
+            html! { <bdi class="mono reply" data-testid="method-reply">{ if text.is_empty() { "(empty reply)" } else { text.as_str() } }</bdi> }
         }
     }
 }

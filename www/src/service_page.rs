@@ -9,12 +9,12 @@ use crate::card::{state_word, CopyLink};
 use crate::default_ui::DefaultUi;
 use crate::draft::Draft;
 use crate::hooks::{go, Dispatch};
-use crate::model::{text, Path, PeerInfo, ServiceInfo, SessionInfo};
+use crate::model::{text, texts, Path, PeerInfo, ServiceInfo, SessionInfo};
 use crate::parts::{PeerChip, Problem};
 use crate::pins::Candidates;
 use crate::session::{use_session, Package, Phase};
 use crate::state::{Action, State, View};
-use crate::words::{explain, host_of, plural, service_name, short};
+use crate::words::{explain, host_of, plural, service_name, short, trimmed};
 
 #[derive(Properties, PartialEq)]
 pub struct OpenProps {
@@ -166,17 +166,37 @@ fn Fork(props: &ForkProps) -> Html {
                 let ide = load_ide().await?;
                 let form = Draft::of_manifest(&package.manifest).to_form();
                 let engine = text(&package.manifest, "engine");
-                let project =
-                    ide.store().await?.put(&ide.fork_of(&service, &form, &engine, &package.ui)?)?;
-                Ok::<_, JsValue>(project.id())
+                ide.fork(&ide.store().await?, &service, &form, &engine, &package.ui)
             };
             match forked.await {
-                Ok(id) => go(View::Ide, Some(&id)),
+                Ok(project) => {
+                    dispatch.dispatch(Action::tell(forked_words(&service, &project)));
+                    go(View::Ide, Some(&text(&project, "id")));
+                }
                 Err(error) => dispatch.dispatch(Action::warn(explain(&error))),
             }
         });
     });
     html! { <button class="button" data-testid="fork" title="Makes a project of its source in your IDE" {onclick}>{ "Fork this service" }</button> }
+}
+
+/// What became of a fork, and what was left out of it.
+fn forked_words(service: &str, project: &JsValue) -> String {
+    let (original, name) = (service_name(service), text(project, "name"));
+    let words = format!(
+        "Forked. It has a name of its own, “{name}”, so that publishing it leaves “{}” as it is.",
+        trimmed(original)
+    );
+    let left = texts(project, "left");
+    if left.is_empty() {
+        return words;
+    }
+    // A package has at most 32 files.
+    let left: Vec<String> = left.iter().map(|path| trimmed(path)).collect();
+    format!(
+        "{words} Its page was taken as it is shown; left out, as the page has a file of the same name: {}.",
+        left.join(", ")
+    )
 }
 
 #[derive(Properties, PartialEq)]

@@ -29,9 +29,9 @@ pub fn VolunteerView(props: &Props) -> Html {
                     <p class="lead">{ "Let this tab run services for others, within limits that you set." }</p>
                 </div>
             </div>
-            <div class="columns wide-right">
-                <Offer state={state.clone()} />
-                <section class="stack" aria-labelledby="here">
+            <div class="offer">
+                <Offer state={state.clone()}>
+                <section class="stack offer-here" aria-labelledby="here">
                     <h2 id="here">{ "Running here" } if !state.status.hosting.is_empty() { <span class="faint">{ format!(" {}", state.status.hosting.len()) }</span> }</h2>
                     if state.status.hosting.is_empty() {
                         <Empty title="Nothing runs in this tab">
@@ -52,6 +52,7 @@ pub fn VolunteerView(props: &Props) -> Html {
                     }
                     <Reports {state} />
                 </section>
+                </Offer>
             </div>
         </div>
     }

@@ -50,7 +50,7 @@ fn with(sentence: &str, detail: &str) -> String {
 /// Begins with a capital and ends with a full stop.
 fn sentence(said: &str) -> String {
     let mut letters = said.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase).collect::<String>();
+    let first = letters.next().map(|first| first.to_ascii_uppercase()).into_iter().collect::<String>();
     let end = if said.ends_with(['.', '!', '?', '…']) { "" } else { "." };
     // An address has no capital.
     let first = if said.starts_with("http") { said.chars().take(1).collect() } else { first };
@@ -68,13 +68,28 @@ pub fn host_of(url: &str) -> String {
     }
 }
 
-/// At most 300 characters of a text of unknown origin.
+/// At most 300 characters of a text of unknown origin, without those that turn what stands beside them.
 pub fn trimmed(said: &str) -> String {
     const LONGEST: usize = 300;
     match said.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &said[..end]),
-        None => said.to_owned(),
+        Some((end, _)) => format!("{}…", unturned(&said[..end])),
+        None => unturned(said),
     }
+}
+
+/// Characters that reverse or embed text, and so can make a sentence read as another one, as their codes. Marks that order letters of
+/// scripts written from right to left stay.
+pub fn unturned(said: &str) -> String {
+    let turns = |letter: &char| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut plain = String::with_capacity(said.len());
+    for letter in said.chars() {
+        if turns(&letter) {
+            plain.push_str(&format!("[U+{:04X}]", u32::from(letter)));
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain
 }
 
 /// In small letters. The browser has the tables for it, so that the app need not bring them.
@@ -210,5 +225,6 @@ mod tests {
         assert_eq!(short("äöü"), "äöü");
         assert_eq!(service_name("chat@12D3"), "chat");
         assert_eq!(trimmed(&"ß".repeat(400)).chars().count(), 301);
+        assert_eq!(trimmed("a\u{202e}b \u{2067}\u{5d0}\u{200f}"), "a[U+202E]b [U+2067]\u{5d0}\u{200f}");
     }
 }

@@ -31,8 +31,8 @@ pub fn run(args: &[&str]) -> Result<ExitCode> {
         total += check::all()?;
     }
     total += match (chosen("rust"), chosen("sim")) {
-        (true, true) => cargo_test(&["--workspace", "--exclude", "www"])?,
-        (true, false) => cargo_test(&["--workspace", "--exclude", "www", "--exclude", "simulator"])?,
+        (true, true) => cargo_test(&["--workspace"])?,
+        (true, false) => cargo_test(&["--workspace", "--exclude", "simulator"])?,
         (false, true) => cargo_test(&["-p", "simulator"])?,
         (false, false) => Tally::default(),
     };

@@ -59,8 +59,9 @@ const SERVICES: [&str; 6] = ["counter", "chat", "voice", "kv", "echo", "ledger"]
 
 /// Flags of wasm-opt. Never all features: Chromium refuses what comes out. Functions in the order of their names lie beside
 /// their like, which makes the compressed file 1 % smaller.
-const WASM_OPT: [&str; 10] = [
+const WASM_OPT: [&str; 11] = [
     "-Oz",
+    "--converge",
     "--reorder-functions-by-name",
     "--enable-bulk-memory",
     "--enable-bulk-memory-opt",

@@ -15,7 +15,7 @@ import { contentOf, flawOfPath, inUnits, MAX_BYTES, MAX_MODULE, MODULE, shown } 
 import { fromZip, toZip } from "./zip.js";
 
 export { cancel, compile, warm } from "./compile.js";
-export { forkOf, hasSource } from "./fork.js";
+export { fork, hasSource } from "./fork.js";
 export { store } from "./store.js";
 export { templateNames } from "./templates.js";
 export { bringBack, remember, unchanged, versionsOf } from "./versions.js";

@@ -104,6 +104,11 @@ export class Store {
     return [...this.#metas.values()].sort((a, b) => b.changed - a.changed);
   }
 
+  /** The names under which the projects would be published. */
+  names() {
+    return new Set([...this.#metas.values()].map(({ form }) => form?.name));
+  }
+
   /** A new project from a template. Throws in words. */
   create(name, language = "assemblyscript") {
     const { files, language: written, ...form } = template(name, language);

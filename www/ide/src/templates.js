@@ -14,7 +14,9 @@ import scriptChat from "./templates/script/chat.ts";
 import scriptCounter from "./templates/script/counter.ts";
 import scriptHello from "./templates/script/hello.ts";
 import scriptLife from "./templates/script/game-of-life.ts";
+import scriptLifePage from "./templates/script/game-of-life.html";
 import scriptList from "./templates/script/shared-list.ts";
+import scriptListPage from "./templates/script/shared-list.html";
 import scriptPoll from "./templates/script/poll.ts";
 import scriptWebhook from "./templates/script/webhook-receiver.ts";
 
@@ -96,7 +98,7 @@ const templates = {
       examples: [{ method: "vote", body: "tea", reply: { question: "Tea or coffee?", tea: 1, coffee: 0, neither: 0 } }],
     },
     "shared-list": {
-      files: { "service.ts": scriptList }, state: "single", storage: "1", description: "A list that everybody edits.", tags: "example, list",
+      files: { "service.ts": scriptList, "ui/index.html": scriptListPage }, state: "single", storage: "1", description: "A list that everybody edits, with a page of its own.", tags: "example, list",
       methods: {
         add: { body: item({ text: { type: "string", maxLength: 200 } }, ["text"]), reply: array },
         set: { body: item({ id: integer, text: { type: "string" }, done: { type: "boolean" } }, ["id"]), reply: array },
@@ -111,7 +113,7 @@ const templates = {
       examples: [{ method: "hook", body: "deployed", reply: { received: 1 } }],
     },
     "game-of-life": {
-      files: { "service.ts": scriptLife }, state: "single", description: "Conway's game of life on one board for all.", tags: "example, game",
+      files: { "service.ts": scriptLife, "ui/index.html": scriptLifePage }, state: "single", description: "Conway's game of life on one board for all.", tags: "example, game",
       methods: {
         toggle: { description: "[x, y], below 48 and 32.", body: { type: "array", items: integer, minItems: 2, maxItems: 2 }, reply: object },
         scatter: { description: "Fills the board at random.", reply: object },

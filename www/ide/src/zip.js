@@ -8,6 +8,8 @@ import { flawOfFiles, languages } from "./project.js";
 const MAX_ZIP = 2 * MAX_BYTES + MAX_MODULE;
 /** Bytes that are handed to the reader at once: deflate makes at most a thousand times as many of them. */
 const PIECE = 16 * 1024;
+/** Levels of what an exported project says about itself; ours has four. */
+const MAX_DEPTH = 16;
 /** Entries that are looked at, folders and all. */
 const MAX_ENTRIES = 1_000;
 
@@ -111,15 +113,28 @@ function readAbout(bytes) {
   let about;
   try {
     about = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
+  } catch (error) {
+    // A browser's reader may give up before it comes to the bottom.
+    if (error instanceof RangeError) throw new Error(`The zip's ${ABOUT} is nested more than ${MAX_DEPTH} levels deep.`);
     throw new Error(`The zip's ${ABOUT} is not valid JSON.`);
   }
+  if (isDeep(about)) throw new Error(`The zip's ${ABOUT} is nested more than ${MAX_DEPTH} levels deep.`);
   const { title, language, form } = about ?? {};
   return {
     title: typeof title === "string" && title.trim() ? title.slice(0, MAX_TITLE) : undefined,
     language: Object.hasOwn(languages, language) ? language : undefined,
     form: form && typeof form === "object" && !Array.isArray(form) ? form : undefined,
   };
+}
+
+/** Does a value of JSON have more than `MAX_DEPTH` levels? Level by level, so that the answer needs no stack. */
+function isDeep(value) {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) return true;
+    level = level.flatMap((each) => (each && typeof each === "object" ? Object.values(each) : []));
+  }
+  return false;
 }
 
 /** The language that files are written in, by the entry that they have. */
