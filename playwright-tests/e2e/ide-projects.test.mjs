@@ -273,3 +273,34 @@ test("the shared list has a page of its own, in the trial too", () =>
     assert.match((await callMethod(page, "items")).reply, /id.*1.*text.*buy <b>milk<\/b>/);
     assert.deepEqual(page.problems, []);
   }));
+
+test("templates in TypeScript have pages, too: a list with boxes to tick, and the game of life", () =>
+  inWorld(async (world) => {
+    const { page } = await openIde(world);
+    const trial = page.getByTestId("trial");
+    const frame = () => trial.getByTestId("service-ui").locator("iframe").contentFrame();
+    await begin(page, "script/shared-list");
+    await tryIt(page);
+    await trial.getByRole("button", { name: "Its own page" }).click();
+    await frame().locator("#text").fill("buy <b>milk</b>");
+    await frame().locator("#text").press("Enter");
+    const line = frame().locator("#items li", { hasText: "buy <b>milk</b>" });
+    await line.locator("input").check({ timeout: SOON_MS });
+    await line.locator(".done").waitFor({ timeout: SOON_MS });
+    await trial.getByRole("button", { name: "Methods" }).click();
+    assert.match((await callMethod(page, "list")).reply, /buy <b>milk<\/b>.*done.*true/s);
+    assert.match(await page.locator(`[data-method="list"] [data-testid="method-memory"]`).innerText(), /[1-9]\d* (KiB|MiB) memory/);
+    await trial.getByRole("button", { name: "Its own page" }).click();
+    await line.getByRole("button", { name: "Remove" }).click();
+    await line.waitFor({ state: "detached", timeout: SOON_MS });
+
+    await begin(page, "script/game-of-life");
+    await tryIt(page);
+    await trial.getByRole("button", { name: "Its own page" }).click();
+    await frame().locator("#scatter").click();
+    // It goes on by itself while somebody looks.
+    await frame().locator("#generation", { hasText: /Generation [1-9]/ }).waitFor({ timeout: SOON_MS });
+    const painted = () => frame().locator("#board").evaluate((board) => board.getContext("2d").getImageData(0, 0, 48, 32).data.some((value) => value > 0));
+    assert.ok(await painted());
+    assert.deepEqual(page.problems, []);
+  }));

@@ -228,10 +228,16 @@ test("examples pass and fail one by one in the trial, and a publication that fai
     await page.getByTestId("examples").waitFor({ timeout: SOON_MS });
     assert.deepEqual(await results(), ["true", "false", "true"]);
     await page.getByTestId("example").nth(1).filter({ hasText: "5, expected 6" }).waitFor({ timeout: SOON_MS });
+    // What would turn the words around is shown as its code.
+    await rows.nth(1).getByTestId("ide-example-reply").fill('"\u202e6"');
+    await tryIt(page);
+    await page.getByTestId("examples-run").click();
+    await page.getByTestId("example").nth(1).filter({ hasText: '5, expected "[U+202E]6"' }).waitFor({ timeout: SOON_MS });
     assert.equal((await callMethod(page, "read")).reply, "0", "examples have an instance of their own");
     const refused = await publishFromIde(page);
     assert.equal(refused.id, undefined);
     assert.match(refused.text, /example 2/, refused.text);
+    assert.ok(!refused.text.includes("\u202e"), refused.text);
     await rows.nth(1).getByTestId("ide-example-reply").fill("5");
     const { id, text } = await publishFromIde(page);
     assert.equal(id, `counter@${page.id}`, text);

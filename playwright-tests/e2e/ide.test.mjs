@@ -28,13 +28,25 @@ class Tally extends Service {
       return bytes(this.total.toString());
     }
     if (method == "burst") throw new Error("it burst");
+    if (method == "hoard") {
+      kept.push(new Uint8Array(1 << 20));
+      return bytes("kept");
+    }
     return cx.unknown(method);
   }
 }
 
+const kept: Uint8Array[] = [];
+
 serve(new Tally());
 `;
-const METHODS = '{ "grow": {}, "burst": {} }';
+const METHODS = '{ "grow": {}, "burst": {}, "hoard": {} }';
+
+/** Bytes of a figure like `1.4 MiB`. */
+function bytesIn(text) {
+  const [, value, unit] = /([\d.]+) (B|KiB|MiB) memory/.exec(text) ?? assert.fail(`no memory in “${text}”`);
+  return Number(value) * { B: 1, KiB: 1 << 10, MiB: 1 << 20 }[unit];
+}
 
 async function write(page, source) {
   await typeSource(page, source);
@@ -44,7 +56,7 @@ async function write(page, source) {
   await page.getByTestId("ide-interface").fill(METHODS);
 }
 
-test("a draft is tried in its tab: calls, replies, messages, logs, gas and traps; nobody else sees it", () =>
+test("a draft is tried in its tab: calls, replies, messages, logs, gas, memory and traps; nobody else sees it", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();
@@ -64,6 +76,11 @@ test("a draft is tried in its tab: calls, replies, messages, logs, gas and traps
     assert.equal((await callMethod(page, "grow")).reply, "2");
     const gas = await page.locator('[data-method="grow"] [data-testid="method-gas"]').innerText();
     assert.match(gas, /[1-9]\S* ?k? gas/, gas);
+    const memory = async (method) => bytesIn(await page.locator(`[data-method="${method}"] [data-testid="method-memory"]`).innerText());
+    const before = await memory("grow");
+    assert.ok(before >= 1 << 16, "a page at least");
+    assert.equal((await callMethod(page, "hoard")).reply, "kept");
+    assert.ok((await memory("hoard")) >= before + (1 << 20) * 0.9, "what it keeps is seen");
     await log.filter({ hasText: "grown to 2" }).waitFor({ timeout: SOON_MS });
     assert.match((await callMethod(page, "burst")).text, /it burst \(service\.ts:16:\d+\)/, "a trap names its line");
     assert.equal((await callMethod(page, "grow")).reply, "3", "the state is as before the trap");

@@ -308,6 +308,8 @@ export class Peer extends EventTarget {
   pins(): Record<string, ServiceId>;
   /** What the calls of this peer's sessions cost, by service; the last 128 that were called. */
   measured(): Measured[];
+  /** Bytes of memory of the modules that run in this tab, each as its last event left it. */
+  memory(): number;
   /** Gives a service 1 to 5 stars, or takes them back with 0; refusals are `error` events. Relays keep ratings, one of each peer, for
    *  90 days; a publisher cannot rate its own. */
   rate(service: string, stars: number): void;

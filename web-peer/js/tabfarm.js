@@ -235,6 +235,10 @@ export class Peer extends EventTarget {
     return this.#measures.all();
   }
 
+  memory() {
+    return this.#raw.memory();
+  }
+
   rate(service, stars) {
     if (![0, 1, 2, 3, 4, 5].includes(stars)) return this.#report(new TabfarmError('refused', 'a rating is 1 to 5 stars, or 0 to take it back'));
     this.#ask((id) => this.#raw.rate(id, String(service), stars)).catch((error) => this.#report(error));

@@ -164,6 +164,11 @@ impl RawPeer {
         self.with(|driver| values::plain(&driver.status())).unwrap_or(JsValue::UNDEFINED)
     }
 
+    /// Bytes of memory of the modules that run here, each as its last event left it.
+    pub fn memory(&self) -> f64 {
+        self.inner.sandbox.borrow().as_ref().map_or(0.0, |sandbox| sandbox.memory() as f64)
+    }
+
     /// Stops at once; what is not handed over is lost.
     pub fn close(&self) {
         self.inner.driver.borrow_mut().take();

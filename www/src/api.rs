@@ -54,6 +54,8 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub fn measured(this: &Peer) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
+    pub fn memory(this: &Peer) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, catch)]
     pub async fn announce(this: &Peer, nick: &str, profile: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     pub async fn lookup(this: &Peer, nick: &str) -> Result<JsValue, JsValue>;

@@ -12,13 +12,13 @@ use crate::reply::Reply;
 use crate::schema::Schema;
 use crate::schema_form::SchemaForm;
 use crate::session::{readable, Change, Life, Line, LineKind};
-use crate::words::{clock, count, explain, host_of, millis};
+use crate::words::{bytes, clock, count, explain, host_of, millis};
 
 #[derive(Properties, PartialEq)]
 pub struct Props {
     pub session: Session,
     pub life: UseReducerHandle<Life>,
-    /// The peer that runs the service on trial and nothing else: each call then shows the gas that it took.
+    /// The peer that runs the service on trial and nothing else: each call then shows the gas that it took and the memory that it left.
     #[prop_or_default]
     pub meter: Option<Peer>,
 }
@@ -93,11 +93,19 @@ struct MethodProps {
     meter: Option<Peer>,
 }
 
+/// What a call took.
+#[derive(Clone, Copy, PartialEq)]
+struct Cost {
+    gas: u64,
+    /// Bytes of the service's memory after it.
+    memory: u64,
+}
+
 #[derive(Clone, PartialEq)]
 enum Outcome {
     None,
     Waiting,
-    Reply { text: String, ms: f64, gas: Option<u64> },
+    Reply { text: String, ms: f64, cost: Option<Cost> },
     Failed(String),
 }
 
@@ -122,7 +130,7 @@ fn MethodForm(props: &MethodProps) -> Html {
                 Err(why) => return outcome.set(Outcome::Failed(format!("Nothing was called: {why}."))),
             };
             outcome.set(Outcome::Waiting);
-            let (bytes, outcome, method, session, meter) = (
+            let (input, outcome, method, session, meter) = (
                 Uint8Array::from(body.as_bytes()),
                 outcome.clone(),
                 method.clone(),
@@ -133,9 +141,9 @@ fn MethodForm(props: &MethodProps) -> Html {
                 let before = meter.as_ref().map(burnt);
                 let started = Date::now();
                 let result = if method.read_only {
-                    session.query(&method.name, &bytes).await
+                    session.query(&method.name, &input).await
                 } else {
-                    session.call(&method.name, &bytes).await
+                    session.call(&method.name, &input).await
                 };
                 outcome.set(match result {
                     Ok(reply) => Outcome::Reply {
@@ -143,9 +151,10 @@ fn MethodForm(props: &MethodProps) -> Html {
                             &reply.dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec()).unwrap_or_default(),
                         ),
                         ms: Date::now() - started,
-                        gas: before
-                            .zip(meter.as_ref().map(burnt))
-                            .map(|(before, now)| now.saturating_sub(before)),
+                        cost: before.zip(meter.as_ref()).map(|(before, peer)| Cost {
+                            gas: burnt(peer).saturating_sub(before),
+                            memory: peer.memory().map_or(0, |bytes| bytes as u64),
+                        }),
                     },
                     Err(error) => Outcome::Failed(explain(&error)),
                 });
@@ -174,12 +183,13 @@ fn MethodForm(props: &MethodProps) -> Html {
                 { match &*outcome {
                     Outcome::None => html! { <span class="faint">{ "No reply yet." }</span> },
                     Outcome::Waiting => html! { <span class="faint">{ "Waiting for the reply…" }</span> },
-                    Outcome::Reply { text, ms, gas } => html! {
+                    Outcome::Reply { text, ms, cost } => html! {
                         <>
                             <Reply text={text.clone()} json={method.json_reply} />
                             <span class="faint small cost">{ millis(*ms) }
-                                if let Some(gas) = gas {
+                                if let Some(Cost { gas, memory }) = cost {
                                     <span data-testid="method-gas" title="Gas counts the steps that the service computed">{ format!(" · {} gas", count(*gas)) }</span>
+                                    <span data-testid="method-memory" title="The memory that the service holds after the call; it never shrinks">{ format!(" · {} memory", bytes(*memory)) }</span>
                                 }
                             </span>
                         </>

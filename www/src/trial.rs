@@ -1,5 +1,5 @@
 //! "Try it here": the project runs in this tab alone, on a peer without a network: a form per method, several sessions, what
-//! the service sends and logs, the gas of each call, its own page, and its examples. Its sandbox, its checks and its state
+//! the service sends and logs, the gas and memory of each call, its own page, and its examples. Its sandbox, its checks and its state
 //! machine are those of a published one.
 
 use std::rc::Rc;

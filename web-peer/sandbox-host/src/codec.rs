@@ -4,6 +4,17 @@
 
 use overlay::sandbox::{Effect, GuestEvent, Outcome};
 
+/// What a worker answers to a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The run's number.
+    pub run: u64,
+    /// How it went.
+    pub outcome: Outcome,
+    /// Pages of the instance's memory as the event left it.
+    pub pages: u32,
+}
+
 /// An answer that cannot be read; the instance is then not to be trusted any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
@@ -28,15 +39,15 @@ pub fn write_run(run: u64, event: &GuestEvent, out: &mut Vec<u8>) {
 }
 
 /// Reads the next answer of a message and advances it; `None` at its end.
-pub fn read_answer(message: &mut &[u8]) -> Option<Result<(u64, Outcome), Malformed>> {
+pub fn read_answer(message: &mut &[u8]) -> Option<Result<Answer, Malformed>> {
     (!message.is_empty()).then(|| answer(message).ok_or(Malformed))
 }
 
-fn answer(from: &mut &[u8]) -> Option<(u64, Outcome)> {
+fn answer(from: &mut &[u8]) -> Option<Answer> {
     let run = u64::from_le_bytes(array(from)?);
     let outcome = u32(from)?;
     let gas = f64::from_le_bytes(array(from)?) as u64;
-    let (count, length, reply) = (u32(from)? as usize, u32(from)?, u32(from)?);
+    let (count, length, reply, pages) = (u32(from)? as usize, u32(from)?, u32(from)?, u32(from)?);
     let mut encoded = take(from, length)?;
     let reply = take(from, reply)?.to_vec();
     // Each effect has at least five bytes: a count beyond that is a lie.
@@ -56,7 +67,7 @@ fn answer(from: &mut &[u8]) -> Option<(u64, Outcome)> {
         2 => Outcome::Trapped { reason: String::from_utf8_lossy(&reply).into_owned() },
         _ => return None,
     };
-    Some((run, outcome))
+    Some(Answer { run, outcome, pages })
 }
 
 fn effect(from: &mut &[u8]) -> Option<Effect> {
@@ -115,10 +126,10 @@ mod tests {
         let counts =
             [effects.len(), effect_bytes.len(), reply.len()].map(|count| (count as u32).to_le_bytes());
         let head = [&run.to_le_bytes()[..], &outcome.to_le_bytes(), &12.0f64.to_le_bytes()].concat();
-        [head, counts.concat(), effect_bytes, reply.to_vec()].concat()
+        [head, counts.concat(), 17u32.to_le_bytes().to_vec(), effect_bytes, reply.to_vec()].concat()
     }
 
-    fn read_all(mut message: &[u8]) -> Vec<Result<(u64, Outcome), Malformed>> {
+    fn read_all(mut message: &[u8]) -> Vec<Result<Answer, Malformed>> {
         let mut answers = Vec::new();
         while let Some(answer) = read_answer(&mut message) {
             let malformed = answer.is_err();
@@ -175,8 +186,12 @@ mod tests {
             Effect::Log { level: 2, text: "log".into() },
         ];
         let wanted = [
-            Ok((1, Outcome::Done { reply: b"ok".to_vec(), effects, gas: 12 })),
-            Ok((2, Outcome::Trapped { reason: "out of gas".into() })),
+            Ok(Answer {
+                run: 1,
+                outcome: Outcome::Done { reply: b"ok".to_vec(), effects, gas: 12 },
+                pages: 17,
+            }),
+            Ok(Answer { run: 2, outcome: Outcome::Trapped { reason: "out of gas".into() }, pages: 17 }),
         ];
         assert_eq!(read_all(&message), wanted);
     }

@@ -13,7 +13,7 @@ use overlay::sandbox::{Limits, SandboxCommand, SandboxEvent};
 use wasm_bindgen::prelude::*;
 use web_sys::{MessageChannel, MessageEvent, MessagePort, Performance, Window};
 
-use crate::codec;
+use crate::codec::{self, Answer};
 use crate::frame::Frame;
 use crate::inspector::{Inspector, Rules, Verdict};
 use crate::trial::Trials;
@@ -28,6 +28,8 @@ const TICK_MS: i32 = 1_000;
 const MAX_WAITING: usize = 16_384;
 /// Bytes of runs that may wait to leave in one message.
 const MAX_BATCH: usize = 4 << 20;
+/// Bytes of a page of wasm memory.
+const PAGE: u64 = 65_536;
 /// Prepared packages that are kept; the one unused for longest goes first.
 const MAX_PACKAGES: usize = 64;
 
@@ -77,6 +79,8 @@ struct Instance {
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     batch: Vec<u8>,
     waiting: VecDeque<Waiting>,
+    /// Bytes of its memory, as its last event left it.
+    memory: u64,
     /// When the worker last answered, or was last given something to do while idle.
     since: f64,
     /// The last tick found it late: a page that was asleep itself gets one more tick to read its messages.
@@ -116,6 +120,11 @@ impl SandboxHost {
             }
         });
         Ok(SandboxHost(shared))
+    }
+
+    /// Bytes of memory of all instances, each as its last event left it; one that had none yet counts nothing.
+    pub fn memory(&self) -> u64 {
+        self.0.state.borrow().instances.values().map(|instance| instance.memory).sum()
     }
 
     /// Takes a command; its answer comes to `on_event`.
@@ -290,6 +299,7 @@ impl Shared {
             _on_message: on_message,
             batch: Vec::new(),
             waiting: VecDeque::new(),
+            memory: 0,
             since: self.now(),
             late: false,
         };
@@ -518,8 +528,9 @@ impl Instance {
             let bytes = Uint8Array::new(&data).to_vec();
             let mut rest = bytes.as_slice();
             while let Some(answer) = codec::read_answer(&mut rest) {
-                let (run, outcome) = answer.map_err(|_| unexpected())?;
+                let Answer { run, outcome, pages } = answer.map_err(|_| unexpected())?;
                 self.expect(Waiting::Ran(run)).ok_or_else(unexpected)?;
+                self.memory = u64::from(pages) * PAGE;
                 events.push(SandboxEvent::Ran { instance: id, run, outcome });
             }
             return Ok(());
