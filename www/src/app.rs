@@ -4,9 +4,9 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
-use crate::api::load_ide;
 use crate::calling::{announced, Rings};
 use crate::hooks::{go, use_address, use_dismissal, use_peer, window, Dispatch};
+use crate::ide_api::load_ide;
 use crate::lazy::{use_unasked, Lazy, Part};
 use crate::offer::lasts;
 use crate::parts::{icon, mark, Problem};

@@ -7,8 +7,9 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
-use crate::api::{keep_in_tab, keep_text, kept_in_tab, kept_text, load_ide, Ide, Project, Store};
+use crate::api::{keep_in_tab, keep_text, kept_in_tab, kept_text};
 use crate::hooks::Dispatch;
+use crate::ide_api::{load_ide, Ide, Project, Store};
 use crate::ide_bench::Workbench;
 use crate::ide_projects::ProjectBar;
 use crate::model::text;

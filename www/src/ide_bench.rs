@@ -10,10 +10,11 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
-use crate::api::{reveal, Peer, Workspace};
+use crate::api::{reveal, Peer};
 use crate::draft::Draft;
 use crate::hooks::Dispatch;
 use crate::ide::{Current, Desk};
+use crate::ide_api::Workspace;
 use crate::ide_files::{FileChange, Files};
 use crate::ide_form::IdeForm;
 use crate::ide_output::{diagnostics, show, Output, Step};

@@ -6,9 +6,9 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
-use crate::api::Project;
 use crate::hooks::Dispatch;
 use crate::ide::{Current, Desk};
+use crate::ide_api::Project;
 use crate::model::{count, field, text};
 use crate::state::Action;
 use crate::words::{explain, moment, plural};

@@ -3,10 +3,11 @@
 use js_sys::{Array, Date, Object, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::api::{set, Peer, Project, Workspace};
+use crate::api::{set, Peer};
 use crate::draft::Draft;
 use crate::hooks::Dispatch;
 use crate::ide::Desk;
+use crate::ide_api::{Project, Workspace};
 use crate::ide_output::{diagnostics, Output, Step};
 use crate::model::{field, text, Status};
 use crate::state::{Action, EntryKind};

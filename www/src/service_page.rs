@@ -4,11 +4,12 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
-use crate::api::{load_ide, release_early, show_service_ui, Peer, ServiceUi, Session};
+use crate::api::{release_early, show_service_ui, Peer, ServiceUi, Session};
 use crate::card::{state_word, CopyLink};
 use crate::default_ui::DefaultUi;
 use crate::draft::Draft;
 use crate::hooks::{go, Dispatch};
+use crate::ide_api::load_ide;
 use crate::model::{text, texts, Path, PeerInfo, ServiceInfo, SessionInfo};
 use crate::parts::{PeerChip, Problem};
 use crate::pins::Candidates;

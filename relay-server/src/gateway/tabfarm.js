@@ -12,10 +12,15 @@
     }
   }
   // A frame would bring its own. The policy stops those with an address; those that are written stop here (Trusted Types).
-  const framing = /[<:](?:i?frame|frameset|object|embed|portal|fencedframe)|shadowrootmode|<!entity/i;
+  // Each expression keeps the methods of now: a page's script may change those that all of them have.
+  const { exec, test } = RegExp.prototype;
+  const lasting = (pattern) => Object.defineProperties(pattern, { exec: { value: exec }, test: { value: test } });
+  const framing = lasting(/[<:](?:i?frame|frameset|object|embed|portal|fencedframe)|shadowrootmode|<!entity/i);
+  const sourced = lasting(/srcdoc/i);
+  const running = lasting(/^(?:javascript|data):/i);
   window.trustedTypes?.createPolicy("default", {
-    createHTML: (text, type, sink) => (framing.test(text) || /srcdoc/i.test(sink) ? null : text),
-    createScriptURL: (url) => (/^(?:javascript|data):/i.test(url) ? null : url),
+    createHTML: (text, type, sink) => (framing.test(text) || sourced.test(sink) ? null : text),
+    createScriptURL: (url) => (running.test(url) ? null : url),
   });
 
   const service = document.currentScript.src.split("/s/")[1].split("/")[0];
