@@ -161,3 +161,34 @@ test("without anybody to ask, the catalogue says that this tab is offline", () =
     await soon(page, () => tabfarm.status().peers.length === 0);
     assert.deepEqual(page.problems, []);
   }));
+
+test("stars that a person gives are on the card of everybody, and can be taken back", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const browser = await world.browser();
+    const author = await joinPage(await world.page(browser, "author"), relay);
+    for (const name of ["apple", "banana"]) await publish(author, "counter", { name });
+    const page = await openApp(await world.page(browser, "visitor"), relay);
+    const other = await openApp(await world.page(browser, "other"), relay);
+    const rating = (page, name) => card(page, name).getByTestId("rating");
+    assert.equal(await rating(page, "banana").innerText(), "by nobody yet");
+    await card(page, "banana").getByTestId("open-service").click();
+    await page.getByTestId("rate-4").click({ timeout: SOON_MS });
+    assert.equal(await page.getByTestId("rate-4").getAttribute("aria-pressed"), "true");
+    await page.getByRole("button", { name: "All services" }).click();
+    for (const each of [page, other]) await rating(each, "banana").getByText("4.0 by 1 peer").waitFor({ timeout: SOON_MS });
+    await other.getByTestId("service-sort").selectOption("rated");
+    assert.deepEqual(await names(other), ["banana", "apple"]);
+
+    // After a reload the page still knows what was given; a second press takes it back.
+    await page.reload();
+    await openApp(page, relay);
+    await card(page, "banana").getByTestId("open-service").click();
+    const given = page.getByTestId("rate-4");
+    await given.waitFor({ timeout: SOON_MS });
+    assert.equal(await given.getAttribute("aria-pressed"), "true");
+    await given.click();
+    assert.equal(await given.getAttribute("aria-pressed"), "false");
+    await rating(other, "banana").getByText("by nobody yet").waitFor({ timeout: SOON_MS });
+    assert.deepEqual([...page.problems, ...other.problems], []);
+  }));

@@ -49,6 +49,8 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub fn pin(this: &Peer, name: &str, service: &JsValue) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
+    pub fn rate(this: &Peer, service: &str, stars: u8) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
     pub fn pins(this: &Peer) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     pub fn measured(this: &Peer) -> Result<JsValue, JsValue>;

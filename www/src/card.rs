@@ -9,6 +9,7 @@ use crate::api::copy_text;
 use crate::hooks::{go, link_to};
 use crate::model::{PeerInfo, ServiceInfo};
 use crate::parts::PeerChip;
+use crate::stars::Stars;
 use crate::state::View;
 use crate::voice::CONFERENCES;
 use crate::words::{ago, host_of, moment};
@@ -67,6 +68,8 @@ pub fn Card(props: &Props) -> Html {
                 <dd><PeerChip id={service.publisher.clone()} name={name_of(&service.publisher)} me={service.publisher == props.me} /></dd>
                 <dt>{ "Published" }</dt>
                 <dd title={moment(published)}>{ ago(Date::now() - published) }</dd>
+                <dt>{ "Rated" }</dt>
+                <dd><Stars rating={service.rating} /></dd>
                 <dt>{ if service.url.is_empty() { "Served by" } else { "Runs at" } }</dt>
                 <dd class="peers">
                     if !service.url.is_empty() {

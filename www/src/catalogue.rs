@@ -28,13 +28,15 @@ enum Order {
     Name,
     Newest,
     Servers,
+    Rated,
 }
 
 impl Order {
-    const ALL: [(Order, &'static str, &'static str); 3] = [
+    const ALL: [(Order, &'static str, &'static str); 4] = [
         (Order::Name, "name", "By name"),
         (Order::Newest, "newest", "Newest first"),
         (Order::Servers, "servers", "Most servers first"),
+        (Order::Rated, "rated", "Most stars first"),
     ];
 
     fn read(value: &str) -> Self {
@@ -47,10 +49,16 @@ impl Order {
                 Order::Name => std::cmp::Ordering::Equal,
                 Order::Newest => other.sequence.cmp(&one.sequence),
                 Order::Servers => other.hosts.len().cmp(&one.hosts.len()),
+                Order::Rated => weight(other).total_cmp(&weight(one)),
             };
             first.then_with(|| one.name.cmp(&other.name)).then_with(|| one.id.cmp(&other.id))
         });
     }
+}
+
+/// Who was rated by nobody comes after who was.
+fn weight(service: &ServiceInfo) -> f64 {
+    service.rating.map_or(0.0, |rating| rating.weight())
 }
 
 #[derive(Properties, PartialEq)]
@@ -289,6 +297,7 @@ fn offered<'a>(services: &[&'a ServiceInfo], chosen: Option<&'a str>) -> BTreeMa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Rating;
 
     fn service(name: &str, tags: &[&str], sequence: u64, hosts: usize) -> ServiceInfo {
         ServiceInfo {
@@ -297,6 +306,7 @@ mod tests {
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             hosts: vec!["h".into(); hosts],
             sequence,
+            rating: (sequence != 2).then_some(Rating { mean: 5.0, count: 4 - sequence }),
             ..ServiceInfo::default()
         }
     }
@@ -309,7 +319,8 @@ mod tests {
             order.sort(&mut list);
             list.iter().map(|service| service.name.as_str()).collect::<String>()
         };
-        assert_eq!([Order::Name, Order::Newest, Order::Servers].map(sorted), ["abc", "bca", "acb"]);
+        let orders = [Order::Name, Order::Newest, Order::Servers, Order::Rated];
+        assert_eq!(orders.map(sorted), ["abc", "bca", "acb", "abc"]);
         let list: Vec<_> = all.iter().collect();
         assert_eq!(offered(&list, None), BTreeMap::from([("x", 2), ("y", 1)]));
         assert_eq!(offered(&list[2..], Some("x")), BTreeMap::from([("x", 0)]));

@@ -67,6 +67,7 @@ mod service_page;
 mod services;
 mod session;
 mod settings;
+mod stars;
 mod state;
 mod timeline;
 mod trial;

@@ -101,6 +101,25 @@ pub struct ServiceInfo {
     pub hosts: Vec<String>,
     /// When it was published, in ms since 1970.
     pub sequence: u64,
+    pub rating: Option<Rating>,
+}
+
+/// How a service is rated.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Rating {
+    /// 1 to 5 stars.
+    pub mean: f64,
+    /// Peers that rated.
+    pub count: u64,
+}
+
+impl Rating {
+    /// For a list: few raters say less than many.
+    pub fn weight(&self) -> f64 {
+        const DOUBT: f64 = 3.0;
+        let count = self.count as f64;
+        (self.mean * count + 3.0 * DOUBT) / (count + DOUBT)
+    }
 }
 
 /// A session's state.
@@ -243,6 +262,10 @@ impl ServiceInfo {
             url: text(value, "url"),
             hosts: texts(value, "hosts"),
             sequence: count(value, "sequence"),
+            rating: field(&field(value, "rating"), "mean").as_f64().map(|mean| Rating {
+                mean: mean.clamp(1.0, 5.0),
+                count: count(&field(value, "rating"), "count"),
+            }),
         }
     }
 }

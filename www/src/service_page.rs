@@ -14,6 +14,7 @@ use crate::model::{text, texts, Path, PeerInfo, ServiceInfo, SessionInfo};
 use crate::parts::{PeerChip, Problem};
 use crate::pins::Candidates;
 use crate::session::{use_session, Package, Phase};
+use crate::stars::Rate;
 use crate::state::{Action, State, View};
 use crate::words::{explain, host_of, plural, service_name, short, trimmed};
 
@@ -62,6 +63,7 @@ fn ServicePage(props: &Props) -> Html {
     // A bare name says nothing to others: once it is known what it means, links name that.
     let full = life.info.as_ref().map_or_else(|| props.service.clone(), |info| info.service.clone());
     let full = if full.is_empty() { props.service.clone() } else { full };
+    let rated = full.clone();
     let own_ui = package.entry.is_some();
     let session = match &life.phase {
         Phase::Open(session) if life.package.is_some() && !own_ui => Some(session.clone()),
@@ -89,6 +91,7 @@ fn ServicePage(props: &Props) -> Html {
                 <Standing info={life.info.clone()} moves={life.moves} open={matches!(life.phase, Phase::Open(_))}
                     state={package.state.clone()} access={package.access.clone()} hosts={package.hosts.clone()} peers={props.peers.clone()} me={props.peer.id()} />
             }
+            if life.info.is_some() { <Rate key={rated.clone()} peer={props.peer.clone()} service={rated.clone()} known={props.known.clone()} /> }
             {
                 match &life.phase {
                     Phase::Opening => html! { <div class="card ghost tall" role="status"><p class="hint">{ "Finding who serves it, and connecting…" }</p></div> },

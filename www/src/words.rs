@@ -169,7 +169,7 @@ pub fn plural(number: usize, noun: &str) -> String {
 }
 
 /// One decimal place below 10, none above. Integer arithmetic keeps the float formatter out of the binary.
-fn decimal(value: f64) -> String {
+pub fn decimal(value: f64) -> String {
     if !value.is_finite() || value < 0.0 {
         return "–".into();
     }
