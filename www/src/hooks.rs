@@ -13,7 +13,7 @@ use crate::history::EVERY_MS;
 use crate::model::{count, field, text, Calls, ServiceInfo, SessionInfo, Status};
 use crate::settings;
 use crate::state::{Action, EntryKind, Ring, State, View};
-use crate::words::{explain, service_name, short, trimmed};
+use crate::words::{decimal, explain, service_name, short, trimmed};
 
 /// The way to the reducer, handed to every view.
 pub type Dispatch = UseReducerDispatcher<State>;
@@ -233,6 +233,7 @@ fn listen(peer: &Peer, dispatch: &Dispatch) -> Vec<EventListener> {
         on("handover", handover_note),
         on("moved", moved_note),
         on("shed", shed_note),
+        on("placed", placed_note),
         on("log", log_note),
         on("error", |detail| Some((EntryKind::Error, explain(detail)))),
     ]);
@@ -293,6 +294,24 @@ fn shed_note(detail: &JsValue) -> Option<(EntryKind, String)> {
         EntryKind::Handover,
         format!("{} moves to {}: too much for this tab, {why}", service_name(&service), short(&to)),
     ))
+}
+
+fn placed_note(detail: &JsValue) -> Option<(EntryKind, String)> {
+    let service = text(detail, "service");
+    let ms = |key: &str| field(detail, key).as_f64().map_or_else(|| "–".to_owned(), decimal);
+    let name = service_name(&service);
+    let words = match field(detail, "here").as_bool() {
+        Some(true) => format!(
+            "{name} runs here from now on: this tab calls it much, and a call elsewhere takes {} ms",
+            ms("thereMs")
+        ),
+        _ => format!(
+            "{name} is called elsewhere again; a call took {} ms here, {} ms there",
+            ms("hereMs"),
+            ms("thereMs")
+        ),
+    };
+    Some((EntryKind::Handover, words))
 }
 
 fn log_note(detail: &JsValue) -> Option<(EntryKind, String)> {

@@ -61,6 +61,9 @@ pub fn HostedItem(props: &Props) -> Html {
             if let Some(since) = hosted.lost_since {
                 <p class="banner" data-testid="state-lost">{ format!("It came back with its state of {}. What happened after that, in this tab, may be lost.", clock(since)) }</p>
             }
+            if hosted.for_own_calls {
+                <p class="hint" data-testid="for-own-calls">{ "It came by itself, because this tab calls it much, and goes when nobody here calls it any more." }</p>
+            }
             if hosted.wanted > 1 && hosted.role == "leader" && hosted.replicas < hosted.wanted {
                 <p class="banner" data-testid="replicas-missing">{ missing(hosted.replicas, hosted.wanted) }</p>
             }

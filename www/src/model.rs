@@ -83,6 +83,8 @@ pub struct Hosted {
     pub lag: u64,
     /// Came back from a checkpoint of this time, in ms since 1970.
     pub lost_since: Option<f64>,
+    /// It came by itself, for this tab's own calls.
+    pub for_own_calls: bool,
 }
 
 /// A service as the catalogue shows it.
@@ -238,6 +240,7 @@ impl Hosted {
             standbys_wanted: count(value, "standbysWanted"),
             lag: count(value, "lag"),
             lost_since: field(value, "lostSince").as_f64(),
+            for_own_calls: flag(value, "forOwnCalls"),
         }
     }
 }
