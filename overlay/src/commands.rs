@@ -84,7 +84,7 @@ impl Node {
             }
             Command::Message { session, body } => {
                 let check = check_size(body.len(), MAX_BODY);
-                self.in_session(request, session, check, |s, _, out| s.message(request, body, out));
+                self.in_session(request, session, check, |s, now, out| s.message(now, request, body, out));
             }
             Command::Datagram { session, body } => {
                 let check = check_size(body.len(), MAX_DATAGRAM);

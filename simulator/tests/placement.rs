@@ -22,15 +22,19 @@ struct Run {
 impl Run {
     /// A relay, a host of a stateless service and a tab with a session; round trips take 40 to 60 ms.
     fn new(state: &str, volunteers: bool) -> Self {
-        let mut world = common::world(7, 2, LinkModel { latency_ms: [20, 30], ..LinkModel::default() });
+        Self::far(state, volunteers, [20, 30])
+    }
+
+    fn far(state: &str, volunteers: bool, latency_ms: [u64; 2]) -> Self {
+        let mut world = common::world(7, 2, LinkModel { latency_ms, ..LinkModel::default() });
         common::publish(&mut world, HOST, 1, "plain", state, 0);
         let mut run = Self { world, session: SessionId(0), calls: 0, replies: 0, placed: Vec::new() };
-        run.pass(2_000);
+        run.pass(4_000);
         if volunteers {
             run.tell(CALLER, 2, Command::Volunteer(Some(VolunteerPolicy::default())));
         }
         run.tell(CALLER, 3, Command::Open { service: "plain".to_owned(), deadline_ms: 0 });
-        run.pass(2_000);
+        run.pass(4_000);
         assert_ne!(run.session, SessionId(0), "the session is open");
         run
     }
@@ -71,7 +75,7 @@ impl Run {
             self.tell(CALLER, 100 + self.calls, call);
             self.pass(1_000 / per_second);
         }
-        self.pass(500);
+        self.pass(1_500);
         assert_eq!(self.replies, self.calls, "every call is answered, once");
     }
 
@@ -129,4 +133,16 @@ fn what_its_person_stops_does_not_come_back_at_once() {
     run.pass(2_000);
     run.call(20, 20);
     assert_eq!((run.server(), run.hosting()), (run.id(HOST), 0));
+}
+
+#[test]
+fn a_session_goes_to_a_far_server_and_stays_there() {
+    // Round trips of 600 to 700 ms: longer than a session waits before it asks the next server that it knows.
+    let mut run = Run::far("none", true, [300, 350]);
+    run.call(20, 20);
+    assert_eq!((run.server(), run.hosting()), (run.id(CALLER), 1));
+    run.pass(80_000);
+    assert_eq!((run.server(), run.hosting()), (run.id(HOST), 0), "unused for a minute");
+    assert_eq!(run.placed, [true, false]);
+    run.call(1, 3);
 }

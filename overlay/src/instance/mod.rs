@@ -32,6 +32,9 @@ const MAX_STRIKES: usize = 3;
 const STRIKE_WINDOW: Millis = Millis::secs(60);
 /// An instance that has had nothing to do for this long sleeps.
 const SLEEP_AFTER: Millis = Millis::secs(60);
+/// Bytes above the share count up to what takes this long to earn: no consumer silences a service for longer by asking for
+/// the same again and again.
+const MAX_DEBT: Millis = Millis::secs(60);
 
 /// A query that waits.
 #[derive(Clone, Debug)]
@@ -127,8 +130,13 @@ struct Budget {
 }
 
 impl Budget {
-    fn new(per_second: u64, now: Time) -> Self {
-        Self { per_second, left: per_second.into(), at: now }
+    /// A new share. What was used above the one before counts.
+    fn new(per_second: u64, before: Option<&mut Self>, now: Time) -> Self {
+        let left = before.map(|before| {
+            before.has_some(now);
+            before.left
+        });
+        Self { per_second, left: left.unwrap_or(i128::MAX).min(per_second.into()), at: now }
     }
 
     /// Earns what the time since the last look is worth; is anything left?
@@ -184,14 +192,15 @@ impl Instance {
     /// Limits the gas that this node spends on the service, and the bytes that it sends to its consumers, per second.
     /// Later, never other outcomes.
     pub fn limit(&mut self, now: Time, gas: Option<u64>, output: Option<u64>) {
-        self.gas = gas.map(|per_second| Budget::new(per_second, now));
-        self.output = output.map(|per_second| Budget::new(per_second, now));
+        self.gas = gas.map(|per_second| Budget::new(per_second, self.gas.as_mut(), now));
+        self.output = output.map(|per_second| Budget::new(per_second, self.output.as_mut(), now));
     }
 
     /// So many bytes were sent to consumers.
     pub fn sent(&mut self, bytes: usize) {
         if let Some(output) = &mut self.output {
-            output.left -= bytes as i128;
+            let most = i128::from(output.per_second) * i128::from(MAX_DEBT.0) / 1000;
+            output.left = (output.left - bytes as i128).max(-most);
         }
     }
 
@@ -283,12 +292,13 @@ impl Instance {
         self.advance(cx);
     }
 
-    /// What ran is reported: the next may begin. True if entries were executed by that without the module.
+    /// What ran is reported: the next may begin. True if that has something to report at once: entries that were executed
+    /// without the module, a package that the next one needs, a query that was refused.
     pub fn go_on(&mut self, cx: &mut Cx) -> bool {
         self.unreported = false;
         let before = self.executed;
         self.advance(cx);
-        self.executed != before
+        self.executed != before || self.report.needs.is_some() || !self.report.answers.is_empty()
     }
 
     /// A snapshot was taken.

@@ -361,3 +361,43 @@ fn a_sleeper_is_woken_for_an_image() {
         "{commands:?}"
     );
 }
+
+#[test]
+fn what_begins_behind_what_ran_is_said_at_once() {
+    let (mut cx, mut instance) = start();
+    let open = session(KEY, 1, SessionInput::Open);
+    let upgrade = Entry::Upgrade { package: package(2), now: NOW };
+    for (index, entry) in [(1, open), (2, call(KEY, 2)), (3, upgrade)] {
+        instance.enqueue(&mut cx, index, &wire::encode(&entry));
+    }
+    for (run, says) in [(1, false), (2, true)] {
+        instance.on_ran(&mut cx, run, done(b"", vec![]));
+        assert_eq!(instance.take_report().needs, None);
+        assert_eq!(instance.go_on(&mut cx), says);
+    }
+    assert_eq!(instance.take_report().needs, Some(package(2)), "nothing else may ever come to say it");
+    assert!(!instance.go_on(&mut cx));
+
+    let (mut cx, mut instance) = start();
+    instance.enqueue(&mut cx, 1, &wire::encode(&session(KEY, 1, SessionInput::Open)));
+    assert!(instance.query(&mut cx, QueryJob::new(OTHER, 9, "m".into(), vec![])));
+    instance.on_ran(&mut cx, 1, done(b"", vec![]));
+    instance.take_report();
+    assert!(instance.go_on(&mut cx));
+    assert_eq!(instance.take_report().answers.len(), 1);
+}
+
+#[test]
+fn what_was_sent_is_not_forgotten_with_a_new_share_and_no_debt_lasts() {
+    let (mut cx, mut instance) = start();
+    instance.limit(NOW, None, Some(1000));
+    instance.sent(3000);
+    instance.limit(NOW, None, Some(500));
+    assert!(!instance.may_send(NOW + Millis(3_900)));
+    assert!(instance.may_send(NOW + Millis(4_100)));
+    instance.sent(usize::MAX);
+    instance.sent(usize::MAX);
+    cx.now = NOW + Millis(4_100) + MAX_DEBT;
+    assert!(!instance.may_send(cx.now));
+    assert!(instance.may_send(cx.now + Millis(10)));
+}

@@ -32,6 +32,8 @@ const GIVE_UP_AFTER: Millis = Millis::secs(30);
 /// Received items that are not acknowledged before an acknowledgement is sent on its own.
 const ACK_EVERY: u64 = 16;
 const ACK_AFTER: Millis = Millis(500);
+/// Servers of a stateless service that are told that another one was faster.
+const MAX_ASKED: usize = 32;
 /// Datagrams that wait while no server is known, and for how long one is of use: a voice's last third of a second.
 const MAX_HELD: usize = 16;
 const HOLD_FOR: Millis = Millis(320);
@@ -90,6 +92,8 @@ pub struct ClientSession {
     candidates: BTreeSet<PeerId>,
     seek_at: Option<Time>,
     seek_turn: usize,
+    /// Who was asked to open a stateless session: whoever answers first has it.
+    asked: BTreeSet<PeerId>,
     next_seq: u64,
     unacked: VecDeque<(u64, SessionInput)>,
     unacked_bytes: usize,
@@ -154,9 +158,10 @@ impl ClientSession {
             server,
             epoch: 0,
             term: 0,
-            candidates: hosts.into_iter().collect(),
+            candidates: hosts.iter().copied().collect(),
             seek_at: Some(now + SEEK_EVERY),
             seek_turn: 0,
+            asked: hosts.first().copied().filter(|_| stateless).into_iter().collect(),
             next_seq: 1,
             unacked: VecDeque::new(),
             unacked_bytes: 0,
@@ -229,14 +234,21 @@ impl ClientSession {
             moving.waiting.push_back(moving::Waiting { request, deadline, method, body });
             return;
         }
+        self.send_call(now, moving::Waiting { request, deadline, method, body }, out);
+    }
+
+    fn send_call(&mut self, now: Time, call: moving::Waiting, out: &mut Vec<Action>) {
+        let moving::Waiting { request, deadline, method, body } = call;
         let seq = self.push(SessionInput::Call { method, body: ByteBuf::from(body) }, out);
         self.calls.insert(seq, Called { request, at: now, deadline });
     }
 
     /// An ordered message.
-    pub fn message(&mut self, request: RequestId, body: Vec<u8>, out: &mut Vec<Action>) {
+    pub fn message(&mut self, now: Time, request: RequestId, body: Vec<u8>, out: &mut Vec<Action>) {
         let result = self.admit(body.len());
         self.only_calls = false;
+        // It stays where it is; calls that waited come before this.
+        self.go_on_moving(now, out);
         if result.is_ok() {
             self.push(SessionInput::Message(ByteBuf::from(body)), out);
         }
@@ -277,6 +289,7 @@ impl ClientSession {
         }
         out.push(Action::Answer(request, Ok(Answer::Done)));
         self.only_calls = false;
+        self.go_on_moving(now, out);
         self.datagrams = self.datagrams.wrapping_add(1).max(1);
         let body = ClientBody::Datagram { seq: self.datagrams, body: ByteBuf::from(body) };
         if self.phase == Phase::Open {
@@ -319,6 +332,10 @@ impl ClientSession {
                 }
                 return;
             }
+        }
+        if self.stateless && self.phase == Phase::Open && from != self.server {
+            // It was asked as well and answers late, or ends what it was asked: authorities of its hosts say nothing of each other.
+            return;
         }
         let authority = (frame.epoch, frame.term);
         // H1: in one authority only one peer serves, and this session has met it.
@@ -494,6 +511,9 @@ impl ClientSession {
         self.phase = Phase::Open;
         self.seek_at = None;
         self.progress_at = now;
+        for other in std::mem::take(&mut self.asked).into_iter().filter(|other| *other != from) {
+            out.push(Action::SendAs(other, self.wire, 2, SessionInput::Close));
+        }
         match opened {
             // Its frames are on the way to this server already, unless another one answered.
             Some(request) => {
@@ -555,6 +575,7 @@ impl ClientSession {
         }
         self.unacked.clear();
         self.unacked_bytes = 0;
+        self.asked.clear();
         (self.next_seq, self.received, self.acknowledged, self.done) = (1, 0, 0, 0);
         (self.epoch, self.term) = (0, 0);
         self.wire = SessionId(self.wire.0.wrapping_add(1));
@@ -591,8 +612,11 @@ impl ClientSession {
     }
 
     /// Asks a peer whether it serves.
-    fn ask(&self, peer: PeerId, out: &mut Vec<Action>) {
+    fn ask(&mut self, peer: PeerId, out: &mut Vec<Action>) {
         out.push(Action::Send(peer, self.resume()));
+        if self.stateless && self.asked.len() < MAX_ASKED {
+            self.asked.insert(peer);
+        }
         if self.stateless || matches!(self.phase, Phase::Opening { .. }) {
             if let Some((seq, input)) = self.unacked.front().cloned() {
                 out.push(Action::Send(peer, ClientBody::Input { seq, input }));

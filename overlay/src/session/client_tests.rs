@@ -341,3 +341,85 @@ fn datagrams_wait_a_moment_for_the_next_server() {
     session.datagram(now, REQUEST, vec![7], &mut out);
     assert!(matches!(out.last(), Some(Action::Send(_, ClientBody::Datagram { seq: 33, .. }))), "{out:?}");
 }
+
+fn moving() -> ClientSession {
+    let mut session = open(true);
+    call(&mut session, 2);
+    let mut out = Vec::new();
+    session.move_to(NOW, T, &mut out);
+    assert!(out.is_empty(), "a call is under way");
+    session
+}
+
+fn replied(session: &mut ClientSession) -> Vec<Action> {
+    let mut out = Vec::new();
+    let result = CallResult::Ok(ByteBuf::new());
+    let reply = ServerBody::Out { seq: 1, item: OutItem::Reply { to: 2, result } };
+    session.handle_frame(NOW, S, frame(3, 2, reply), &mut out);
+    out
+}
+
+#[test]
+fn a_message_does_not_overtake_a_call_that_waits_for_a_move() {
+    let mut session = moving();
+    assert!(call(&mut session, 3).is_empty());
+    let mut out = Vec::new();
+    session.message(NOW, RequestId(4), vec![1], &mut out);
+    let message = SessionInput::Message(ByteBuf::from(vec![1]));
+    let sent = |body| Action::Send(S, body);
+    assert_eq!(out[..2], [sent(input(3, call_input())), sent(input(4, message))]);
+    assert!(!session.may_move());
+}
+
+#[test]
+fn what_was_admitted_for_a_move_goes_along() {
+    let mut session = moving();
+    // The call is executed, and its reply still to come.
+    session.handle_frame(NOW, S, frame(3, 2, ServerBody::Ack), &mut Vec::new());
+    for request in 0..MAX_UNACKED as u64 {
+        assert!(call(&mut session, 10 + request).is_empty());
+    }
+    let refused = call(&mut session, 5);
+    assert!(matches!(&refused[..], [Action::Answer(RequestId(5), Err(Error::Overloaded(..)))]));
+    let refused = |action: &&Action| matches!(action, Action::Answer(_, Err(_)));
+    assert_eq!(replied(&mut session).iter().find(refused), None);
+    assert_eq!(session.authority().0, T);
+}
+
+#[test]
+fn a_session_that_moves_takes_what_waits_along_and_closes_what_it_leaves() {
+    let mut session = moving();
+    assert!(call(&mut session, 3).is_empty());
+    let before = session.wire_id();
+    let out = replied(&mut session);
+    assert!(out.contains(&Action::SendAs(S, before, 3, SessionInput::Close)));
+    assert!(out.contains(&Action::Send(T, input(1, SessionInput::Open))));
+    assert!(!out.contains(&Action::Send(S, input(3, call_input()))), "it was never sent there");
+    let mut out = Vec::new();
+    session.handle_frame(NOW, T, frame(1, 1, ServerBody::Ack), &mut out);
+    assert!(out.contains(&Action::Send(T, input(2, call_input()))));
+}
+
+#[test]
+fn who_answers_too_late_gets_no_calls_of_a_stateless_session_and_keeps_nothing_of_it() {
+    let mut session = moving();
+    replied(&mut session);
+    let mut out = Vec::new();
+    // Nobody answers in time: the others are asked, too, and both answer in the end.
+    for n in 1..=20 {
+        session.handle_timeout(NOW + Millis(250 * n), &mut out);
+    }
+    assert!(out.contains(&Action::Send(S, input(1, SessionInput::Open))));
+    let wire = session.wire_id();
+    out.clear();
+    let ack = |epoch| ServerFrame { epoch, session: wire, ..frame(1, 1, ServerBody::Ack) };
+    session.handle_frame(NOW, S, ack(1), &mut out);
+    assert!(out.contains(&Action::SendAs(T, wire, 2, SessionInput::Close)), "{out:?}");
+    call(&mut session, 3);
+    session.handle_frame(NOW, S, ServerFrame { ack: 2, ..ack(1) }, &mut out);
+    for late in [ack(7), ServerFrame { body: ServerBody::Gone { reason: "closed".into() }, ..ack(8) }] {
+        out.clear();
+        session.handle_frame(NOW, T, late, &mut out);
+        assert_eq!((&out[..], session.authority()), (&[][..], (S, 1, 1)));
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Action, ClientSession, Phase, SEEK_EVERY};
+use super::{Action, ClientSession, Phase};
 use crate::id::{PeerId, RequestId};
 use crate::io::Error;
 use crate::time::{Millis, Time};
@@ -11,6 +11,8 @@ use crate::wire::SessionInput;
 
 /// Calls under way that are not answered for this long keep the session where it is.
 const MOVE_WITHIN: Millis = Millis::secs(2);
+/// The server that it goes to may take so long before others are asked, the one that it leaves among them.
+const ANSWER_WITHIN: Millis = Millis::secs(1);
 
 /// What a session's calls took since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,12 +109,13 @@ impl ClientSession {
             self.unheard = 0;
             // As if it had lost its server: if this one does not answer, the others are asked.
             self.phase = Phase::Seeking { since: now };
-            self.seek_at = Some(now + SEEK_EVERY);
+            self.seek_at = Some(now + ANSWER_WITHIN);
             self.renew(now, out);
             self.ask(moving.to, out);
         }
-        for Waiting { request, deadline, method, body } in moving.waiting {
-            self.call(now, request, deadline, method, body, out);
+        // They were admitted when they came.
+        for call in moving.waiting {
+            self.send_call(now, call, out);
         }
     }
 
