@@ -216,11 +216,16 @@ impl Index {
         digest.iter().take(MAX_DIGEST).filter(is_newer).map(|(key, _)| *key).collect()
     }
 
-    /// The records with these keys of a digest, services before hosts, at most [`MAX_RECORDS`].
+    /// The records with these keys of a digest, services before hosts, ratings last, at most [`MAX_RECORDS`].
     pub fn records(&self, keys: &[Hash]) -> Vec<Vec<u8>> {
         let mut slots: Vec<(ServiceId, Slot)> =
             keys.iter().take(MAX_DIGEST).filter_map(|key| self.keys.get(key).copied()).collect();
-        slots.sort_by_key(|(service, slot)| (*slot != Slot::Service, *service, *slot));
+        let rank = |slot: &Slot| match slot {
+            Slot::Service => 0,
+            Slot::Host(_) => 1,
+            Slot::Rating(_) => 2,
+        };
+        slots.sort_by_key(|(service, slot)| (rank(slot), *service, *slot));
         slots.into_iter().filter_map(|slot| Some(self.slot(slot)?.0.to_vec())).take(MAX_RECORDS).collect()
     }
 

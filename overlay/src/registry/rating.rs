@@ -233,6 +233,36 @@ mod tests {
     }
 
     #[test]
+    fn ratings_take_no_place_of_what_finds_and_reaches_services() {
+        let mut index = index();
+        let other = service(1, "other");
+        index.insert(&other.encode(&secret(1)).unwrap(), NOW).unwrap();
+        // Each of the two is rated often, so that whichever comes first would fill an answer.
+        for (of, publisher, from) in [(rated_service(), 0, 2), (other.service(), 1, 100)] {
+            let host = super::super::record::tests::host(of, 99);
+            let host = super::super::HostRecord { host: peer(publisher), ..host };
+            let host = super::super::HostRecord {
+                succession: super::super::Succession::of(peer(publisher)),
+                ..host
+            };
+            index.insert(&host.encode(&secret(publisher)).unwrap(), NOW).unwrap();
+            for rater in from..from + 60 {
+                let record = RatingRecord { service: of, ..record(rater, 3, 1) };
+                index.insert(&bytes(&record, rater), NOW).unwrap();
+            }
+        }
+        let keys: Vec<Hash> = index.digest(Hash([0; 32])).into_iter().map(|(key, _)| key).collect();
+        let answer = index.records(&keys);
+        let ratings = |record: &&Vec<u8>| matches!(Validated::decode(record), Ok(Validated::Rating(_)));
+        assert_eq!((keys.len(), answer.len()), (124, crate::wire::MAX_RECORDS));
+        assert_eq!(answer.iter().filter(ratings).count(), crate::wire::MAX_RECORDS - 4);
+    }
+
+    fn rated_service() -> ServiceId {
+        service(0, "counter").service()
+    }
+
+    #[test]
     fn what_a_relay_says_must_be_possible() {
         for (stars, count, possible) in
             [(5, 1, true), (1, 1, true), (6, 1, false), (1, 2, false), (0, 0, true)]
