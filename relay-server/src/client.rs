@@ -135,11 +135,28 @@ impl Relay {
         Ok(Reply { body: read(response)?, is_json, server, term })
     }
 
+    /// Is the relay on this machine.
+    fn is_loopback(&self) -> bool {
+        let uri: Option<Uri> = self.url.parse().ok();
+        let host = uri.as_ref().and_then(Uri::host);
+        host.is_some_and(|host| {
+            host == "localhost" || host.ends_with(".localhost") || host == "127.0.0.1" || host == "[::1]"
+        })
+    }
+
     /// Calls a method of a service that runs outside of all tabs. Wherever else its server wants to send the call, it does not go.
     fn call_elsewhere(&self, ask: &Ask, target: &str, kind: &str) -> Result<Reply, Failure> {
         let refused =
             |title: String, detail: String| Failure::Refused { title, detail, candidates: String::new() };
         let origin = match address(target) {
+            // A stranger's service on the machine of whoever calls it: for development, as in a page.
+            Ok(address) if address.is_loopback && !self.is_loopback() => {
+                let detail = format!(
+                    "it runs at {}, on the machine of whoever calls it: only what a relay of this machine names is called there",
+                    address.origin
+                );
+                return Err(refused("It runs elsewhere".to_owned(), detail));
+            }
             Ok(address) => address.origin.to_owned(),
             Err(why) => {
                 let detail = format!("the relay names an address that is not called ({why})");
