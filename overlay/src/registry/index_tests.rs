@@ -272,3 +272,37 @@ fn ten_thousand_forgeries_are_refused() {
     }
     assert_eq!(index.digest(ALL), before);
 }
+
+#[test]
+fn what_no_ratings_can_sum_up_to_is_not_believed() {
+    let mut index = Index::new(10);
+    let record = service(1, "counter");
+    put(&mut index, &record, 1).unwrap();
+    let heard = |index: &mut Index, stars, count| {
+        index.hear_rating(record.service(), Rating { stars, count });
+        index.rating(record.service(), NOW)
+    };
+    assert_eq!(heard(&mut index, 6, 1), None);
+    assert_eq!(heard(&mut index, 7, 2), Some(Rating { stars: 7, count: 2 }));
+}
+
+#[test]
+fn ratings_are_counted_until_they_go() {
+    use crate::registry::{RatingRecord, RATING_LIFETIME};
+    let mut index = Index::new(10);
+    let lived = ServiceRecord { expires: NOW + SERVICE_LIFETIME, ..service(1, "counter") };
+    put(&mut index, &lived, 1).unwrap();
+    let rate = |index: &mut Index, rater: u8, expires| {
+        let (service, rater_id) = (lived.service(), peer(rater));
+        let (stars, sequence, created) = (3, NOW.0, NOW);
+        let record = RatingRecord { service, rater: rater_id, stars, sequence, created, expires };
+        index.insert(&record.encode(&secret(rater)).unwrap(), NOW).unwrap();
+    };
+    rate(&mut index, 2, NOW + Millis(1));
+    rate(&mut index, 3, NOW + RATING_LIFETIME);
+    assert_eq!((index.ratings, index.keys.len()), (2, 3));
+    index.expire(NOW + Millis(2) + SKEW);
+    assert_eq!((index.ratings, index.keys.len()), (1, 2));
+    index.remove(lived.service());
+    assert_eq!((index.ratings, index.keys.len()), (0, 0));
+}

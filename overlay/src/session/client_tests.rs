@@ -423,3 +423,15 @@ fn who_answers_too_late_gets_no_calls_of_a_stateless_session_and_keeps_nothing_o
         assert_eq!((&out[..], session.authority()), (&[][..], (S, 1, 1)));
     }
 }
+
+#[test]
+fn a_call_that_takes_long_keeps_the_session_where_it_is_and_holds_nothing_up() {
+    let mut session = moving();
+    assert!(call(&mut session, 3).is_empty());
+    let due = session.timeout().expect("it does not wait for ever");
+    let mut out = Vec::new();
+    session.handle_timeout(due, &mut out);
+    session.handle_timeout(NOW + Millis(2_000), &mut out);
+    assert!(out.contains(&Action::Send(S, input(3, call_input()))));
+    assert!(session.may_move() && session.authority().0 == S);
+}
