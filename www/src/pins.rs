@@ -107,25 +107,26 @@ pub fn PinList(props: &ListProps) -> Html {
             </div>
             if pins.is_empty() {
                 <p class="hint" data-testid="no-pins">{ "Nothing is pinned. You are asked when a name is not clear." }</p>
-            }
-            <ul class="plain stack tight">
-                { for pins.into_iter().map(|(name, service)| {
-                    let (peer, dispatch, changed, of) = (props.peer.clone(), props.dispatch.clone(), changed.clone(), name.clone());
-                    let remove = move |_: MouseEvent| {
-                        match peer.as_ref().map(|peer| peer.pin(&of, &JsValue::NULL)) {
-                            Some(Err(error)) => dispatch.dispatch(Action::warn(explain(&error))),
-                            _ => changed.force_update(),
+            } else {
+                <ul class="plain stack tight">
+                    { for pins.into_iter().map(|(name, service)| {
+                        let (peer, dispatch, changed, of) = (props.peer.clone(), props.dispatch.clone(), changed.clone(), name.clone());
+                        let remove = move |_: MouseEvent| {
+                            match peer.as_ref().map(|peer| peer.pin(&of, &JsValue::NULL)) {
+                                Some(Err(error)) => dispatch.dispatch(Action::warn(explain(&error))),
+                                _ => changed.force_update(),
+                            }
+                        };
+                        let publisher = service.split_once('@').map(|(_, publisher)| publisher).unwrap_or_default().to_owned();
+                        html! {
+                            <li class="example" key={name.clone()} data-testid="pin" data-name={name.clone()}>
+                                <div><strong><bdi>{ service_name(&service) }</bdi></strong>{ " is by " }<PeerChip id={publisher} /></div>
+                                <button class="button" data-testid="unpin" aria-label={format!("Let go of {name}")} onclick={remove}>{ "Let go" }</button>
+                            </li>
                         }
-                    };
-                    let publisher = service.split_once('@').map(|(_, publisher)| publisher).unwrap_or_default().to_owned();
-                    html! {
-                        <li class="example" key={name.clone()} data-testid="pin" data-name={name.clone()}>
-                            <div><strong><bdi>{ service_name(&service) }</bdi></strong>{ " is by " }<PeerChip id={publisher} /></div>
-                            <button class="button" data-testid="unpin" aria-label={format!("Let go of {name}")} onclick={remove}>{ "Let go" }</button>
-                        </li>
-                    }
-                }) }
-            </ul>
+                    }) }
+                </ul>
+            }
         </section>
     }
 }

@@ -142,9 +142,12 @@ fn Relays(props: &RelaysProps) -> Html {
             if props.connected.is_empty() {
                 <p class="hint">{ "Connected to no relay at the moment." }</p>
             } else {
-                <ul class="plain mono small" aria-label="Connected relays">
-                    { for props.connected.iter().map(|relay| html! { <li class="cut" title={relay.clone()}>{ relay }</li> }) }
-                </ul>
+                <div>
+                    <p class="hint" id="connected-relays">{ "Connected now:" }</p>
+                    <ul class="plain mono small" aria-labelledby="connected-relays">
+                        { for props.connected.iter().map(|relay| html! { <li class="cut" title={relay.clone()}>{ relay }</li> }) }
+                    </ul>
+                </div>
             }
         </section>
     }
