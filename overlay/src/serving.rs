@@ -253,7 +253,7 @@ impl Node {
         }
     }
 
-    /// Sets the volunteer policy; gas limits hold at once, the others for what comes.
+    /// Sets the volunteer policy; gas and bandwidth hold at once, the others for what comes.
     pub(crate) fn set_policy(&mut self, policy: Option<VolunteerPolicy>) {
         self.policy = policy;
         self.apply_limits();
@@ -408,19 +408,41 @@ impl Node {
         }
     }
 
-    /// What a person grants of the processor and of the way out is divided among what runs here: of the latter each service
-    /// has what its manifest asks for, and an equal part of the rest.
+    /// What a person grants of the processor and of the way out is divided among what runs here.
     pub(crate) fn apply_limits(&mut self) {
-        let running = self.hosted.values().filter(|hosted| hosted.instance.is_some());
-        let asked: u64 = running.clone().map(|hosted| u64::from(hosted.up_kbps)).sum();
-        let running = running.count().max(1) as u64;
-        let gas = self.policy.as_ref().map(|policy| policy.gas_per_second() / running);
-        let rest =
-            self.policy.as_ref().map(|policy| u64::from(policy.up_kbps).saturating_sub(asked) / running);
-        for hosted in self.hosted.values_mut() {
-            let kbps = rest.map(|rest| u64::from(hosted.up_kbps) + rest);
-            let output = kbps.map(|kbps| (kbps * BYTES_PER_KBIT).max(LEAST_OUTPUT));
+        let running = self.hosted.values_mut().filter(|hosted| hosted.instance.is_some());
+        let mut running: Vec<&mut Hosted> = running.collect();
+        let policy = self.policy.as_ref();
+        let gas = policy.map(|policy| policy.gas_per_second() / running.len().max(1) as u64);
+        let asked: Vec<u32> = running.iter().map(|hosted| hosted.up_kbps).collect();
+        let outputs = policy.map(|policy| output_shares(policy.up_kbps, &asked));
+        for (at, hosted) in running.iter_mut().enumerate() {
+            let output = outputs.as_ref().and_then(|outputs| outputs.get(at).copied());
             hosted.instance.iter_mut().for_each(|instance| instance.limit(self.cx.now, gas, output));
         }
+    }
+}
+
+/// Bytes per second that each service may send: what its manifest asks for in kbit/s and an equal part of the rest; where a
+/// person grants less than what runs was promised, all have less.
+fn output_shares(granted: u32, asked: &[u32]) -> Vec<u64> {
+    let (granted, running) = (u64::from(granted), asked.len().max(1) as u64);
+    let sum: u64 = asked.iter().map(|kbps| u64::from(*kbps)).sum();
+    let rest = granted.saturating_sub(sum) / running;
+    let own = |kbps: u32| u64::from(kbps) * granted.min(sum) / sum.max(1);
+    asked.iter().map(|kbps| ((own(*kbps) + rest) * BYTES_PER_KBIT).max(LEAST_OUTPUT)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::output_shares;
+
+    #[test]
+    fn what_is_promised_comes_first_and_nobody_has_more_than_is_granted() {
+        assert_eq!(output_shares(2000, &[0]), [250_000]);
+        assert_eq!(output_shares(2000, &[1000, 0]), [187_500, 62_500], "an equal part of what is left");
+        assert_eq!(output_shares(500, &[1000, 1000, 0]), [31_250, 31_250, 1000], "less than was promised");
+        assert_eq!(output_shares(0, &[0, 8]), [1000, 1000], "without any way out nothing would be answered");
+        assert_eq!(output_shares(2000, &[]), [] as [u64; 0]);
     }
 }

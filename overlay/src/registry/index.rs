@@ -148,8 +148,9 @@ impl Index {
 
     /// How the services that match are rated, at most [`MAX_RECORDS`].
     pub fn search_ratings(&self, query: &Query, now: Time) -> Vec<(ServiceId, Rating)> {
-        let rated = self.matching(query, now).map(|(id, entry)| (*id, entry.ratings.sum(now)));
-        rated.filter(|(_, rating)| rating.count > 0).take(MAX_RECORDS).collect()
+        // Where all raters took theirs back, too: who heard of them is to forget them.
+        let rated = self.matching(query, now).filter(|(_, entry)| entry.ratings.len() > 0);
+        rated.map(|(id, entry)| (*id, entry.ratings.sum(now))).take(MAX_RECORDS).collect()
     }
 
     /// A relay says how a service is rated.

@@ -74,7 +74,8 @@ pub struct Rating {
 impl Rating {
     /// Can these numbers be?
     pub fn is_possible(&self) -> bool {
-        (self.count..=self.count.saturating_mul(MAX_STARS.into())).contains(&self.stars)
+        let few = self.count <= MAX_RATINGS as u32;
+        few && (self.count..=self.count * u32::from(MAX_STARS)).contains(&self.stars)
     }
 }
 
@@ -269,6 +270,6 @@ mod tests {
         {
             assert_eq!(Rating { stars, count }.is_possible(), possible, "{stars} of {count}");
         }
-        assert!(Rating { stars: u32::MAX, count: u32::MAX }.is_possible(), "no overflow");
+        assert!(!Rating { stars: u32::MAX, count: u32::MAX }.is_possible(), "more than any relay keeps");
     }
 }
