@@ -20,6 +20,8 @@ use crate::tls::Tls;
 
 /// Connections to one peer: its tab may meet the relay again before the old socket is known to be dead.
 const MAX_PER_PEER: u32 = 4;
+/// Connections that have lost their places during their handshake and are being closed: many come in one turn of a flood.
+const MAX_CLOSING: u32 = 1_024;
 /// How long a reservation lasts; tabs renew it.
 const RESERVATION_TIME: Duration = Duration::from_secs(30 * 60);
 /// Between two pings of a tab: ten thousand tabs make 170 pings a second each way.
@@ -70,10 +72,10 @@ pub(super) fn swarm(
     Ok(Swarm::new(transport, Behaviour::new(key, native, options), key.public().to_peer_id(), config))
 }
 
-/// Those in their handshake are bounded before they come here, and displace each other; this holds the ones that have lost
-/// their places and are being closed.
+/// Those in their handshake are bounded before they come here, and displace each other; this has room for those that have
+/// lost their places and are still to be closed. Whoever found none would be refused for them.
 fn pending(limits: Limits) -> u32 {
-    u32::try_from(limits.handshakes).unwrap_or(u32::MAX).saturating_mul(2)
+    u32::try_from(limits.handshakes).unwrap_or(u32::MAX).saturating_add(MAX_CLOSING)
 }
 
 fn relay_config(limits: Limits) -> relay::Config {
