@@ -383,6 +383,8 @@ function command(world, relay, args, input) {
   const said = { out: "", error: "" };
   child.stdout.on("data", (data) => (said.out += data));
   child.stderr.on("data", (data) => (said.error += data));
+  // One that needs no input may be at its end before any comes.
+  child.stdin.on("error", () => {});
   child.stdin.end(input ?? "");
   const ended = once(child, "close").then(([code]) => ({ code, ...said }));
   const says = async (text) => {

@@ -173,7 +173,7 @@ pub fn Catalogue(props: &Props) -> Html {
                 <ul class="cards" aria-hidden="true">{ for (0..3).map(|_| html! { <li class="card service ghost"></li> }) }</ul>
             }
             <Examples peer={state.peer.clone()} dispatch={state.dispatcher()} alone={catalogue.fetched && !filtered && found.is_empty() && !is_cut_off(state)} />
-            <Register peer={state.peer.clone()} dispatch={state.dispatcher()} services={catalogue.services.clone()} />
+            <Register state={state.clone()} />
             <ByName />
         </div>
     }

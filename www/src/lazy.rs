@@ -13,6 +13,7 @@ use yew::prelude::*;
 use crate::ide::IdeView;
 use crate::network::NetworkView;
 use crate::parts::Problem;
+use crate::register_form::RegisterForm;
 use crate::service_page::OpenService;
 use crate::settings::SettingsView;
 use crate::state::State;
@@ -23,13 +24,14 @@ use crate::volunteer::VolunteerView;
 const UNASKED_MS: u32 = 3_000;
 
 /// What draws a part, once it is there.
-type Draw = fn(&UseReducerHandle<State>) -> Html;
+type Draw = fn(&Props) -> Html;
 type Loaded = Result<Draw, SplitLoaderError>;
 
 /// A part of the app that is loaded late.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
     Service,
+    Register,
     Voice,
     Volunteer,
     Ide,
@@ -42,6 +44,7 @@ impl Part {
     pub async fn load(self) -> Loaded {
         match self {
             Part::Service => service().await,
+            Part::Register => register().await,
             Part::Voice => voice().await,
             Part::Volunteer => volunteer().await,
             Part::Ide => ide().await,
@@ -53,6 +56,7 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Part::Service => "service's page",
+            Part::Register => "form",
             Part::Voice => "voice view",
             Part::Volunteer => "volunteer view",
             Part::Ide => "editor",
@@ -64,32 +68,42 @@ impl Part {
 
 #[wasm_split(service, fallible)]
 fn service() -> Loaded {
-    Ok(|state| html! { <OpenService state={state.clone()} /> })
+    Ok(|props| html! { <OpenService state={props.state.clone()} /> })
+}
+
+#[wasm_split(register, fallible)]
+fn register() -> Loaded {
+    Ok(|props| match &props.state.peer {
+        Some(peer) => {
+            html! { <RegisterForm peer={peer.clone()} dispatch={props.state.dispatcher()} done={props.done.clone()} /> }
+        }
+        None => Html::default(),
+    })
 }
 
 #[wasm_split(views, fallible)]
 fn voice() -> Loaded {
-    Ok(|state| html! { <VoiceView state={state.clone()} /> })
+    Ok(|props| html! { <VoiceView state={props.state.clone()} /> })
 }
 
 #[wasm_split(views, fallible)]
 fn volunteer() -> Loaded {
-    Ok(|state| html! { <VolunteerView state={state.clone()} /> })
+    Ok(|props| html! { <VolunteerView state={props.state.clone()} /> })
 }
 
 #[wasm_split(ide, fallible)]
 fn ide() -> Loaded {
-    Ok(|state| html! { <IdeView state={state.clone()} /> })
+    Ok(|props| html! { <IdeView state={props.state.clone()} /> })
 }
 
 #[wasm_split(views, fallible)]
 fn network() -> Loaded {
-    Ok(|state| html! { <NetworkView state={state.clone()} /> })
+    Ok(|props| html! { <NetworkView state={props.state.clone()} /> })
 }
 
 #[wasm_split(views, fallible)]
 fn settings() -> Loaded {
-    Ok(|state| html! { <SettingsView state={state.clone()} /> })
+    Ok(|props| html! { <SettingsView state={props.state.clone()} /> })
 }
 
 /// Fetches what a tab without a relay would miss, a while after it has joined.
@@ -112,6 +126,9 @@ pub fn use_unasked(joined: bool) {
 pub struct Props {
     pub part: Part,
     pub state: UseReducerHandle<State>,
+    /// What a person opened it for is done.
+    #[prop_or_default]
+    pub done: Callback<()>,
 }
 
 /// A part, or how far its loading got.
@@ -130,7 +147,7 @@ pub fn Lazy(props: &Props) -> Html {
         });
     }
     match *loaded {
-        Some(Ok(draw)) => draw(&props.state),
+        Some(Ok(draw)) => draw(props),
         Some(Err(())) => {
             let again = Callback::from(move |_: MouseEvent| attempt.set(*attempt + 1));
             html! {

@@ -7,7 +7,7 @@
 //! | `app`, `lazy` | header, tabs, notices; views that are loaded when they are first shown |
 //! | `state`, `action`, `view`, `hooks` | one reducer; every side effect that feeds it |
 //! | `services`, `catalogue`, `card`, `examples`, `pins` | what is published; which of several services a name means |
-//! | `register` | services that run outside of all tabs |
+//! | `register`, `register_form` | services that run outside of all tabs |
 //! | `service_page`, `session`, `default_ui`, `schema`, `schema_form`, `reply` | one open service; forms from its interface |
 //! | `voice`, `lobby`, `conference`, `calling` | joining a conference; the one that was joined; finding and ringing people |
 //! | `volunteer`, `offer`, `limits`, `power`, `hosted` | what this tab takes on and what that means for the device; what runs in it |
@@ -60,6 +60,7 @@ mod plots;
 mod power;
 mod publish;
 mod register;
+mod register_form;
 mod reply;
 mod schema;
 mod schema_form;

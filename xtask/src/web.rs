@@ -151,7 +151,7 @@ fn crates(kind: Kind, wanted: &[(&str, &str, &str)], tree: &Path) -> Result<()> 
         let script = dir.join(format!("{name}.js"));
         let parts = if *package == APP {
             let parts = split::run(&built, dir, &name)?;
-            scripts::bundle(kind, &script, &script, &["/*", "./parts/*"])?;
+            scripts::bundle(kind, &script, &script, &["/tabfarm.js", "/app/*", "./parts/*"])?;
             parts
         } else {
             bindgen::run(&built, dir, &name)?;
