@@ -243,7 +243,7 @@ impl Node {
                     (known.here_calls, known.confirmed, known.rate) = (0, 0, 0.0);
                     self.remove_hosted(service, None);
                 }
-                Some(other) => self.move_sessions_from_here(service, other),
+                Some(other) => self.move_sessions(service, other),
             },
         }
         if let Some(place) = self.placement.measured.get_mut(&service) {
@@ -335,14 +335,9 @@ impl Node {
         placed.filter(|(_, server)| (*server == self.cx.me) == here).collect()
     }
 
+    /// Those elsewhere come here, or those here go to another peer.
     fn move_sessions(&mut self, service: ServiceId, to: PeerId) {
-        for (session, _) in self.sessions_of(service, false) {
-            self.with_session(session, |session, now, out| session.move_to(now, to, out));
-        }
-    }
-
-    fn move_sessions_from_here(&mut self, service: ServiceId, to: PeerId) {
-        for (session, _) in self.sessions_of(service, true) {
+        for (session, _) in self.sessions_of(service, to != self.cx.me) {
             self.with_session(session, |session, now, out| session.move_to(now, to, out));
         }
     }

@@ -1,6 +1,8 @@
 //! Peers that do not finish their handshake, against those who do.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod common;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -21,22 +23,8 @@ const SOON: Duration = Duration::from_secs(30);
 const PLACES: usize = 16;
 
 async fn relay() -> Relay {
-    let config = Config {
-        http: "127.0.0.1:0".parse().unwrap(),
-        listen: vec!["/ip4/127.0.0.1/tcp/0/ws".parse().unwrap()],
-        announce: Vec::new(),
-        join: Vec::new(),
-        data_dir: None,
-        tls: relay_server::config::Tls::Off,
-        web: Some(std::env::temp_dir().join("no-such-web-tree")),
-        json: true,
-        name: "test".into(),
-        limits: Limits { handshakes: PLACES, ..Limits::default() },
-        http_limits: Default::default(),
-        services: Default::default(),
-        log: Default::default(),
-    };
-    Relay::start(&config).await.unwrap()
+    let limits = Limits { handshakes: PLACES, ..Limits::default() };
+    Relay::start(&Config { limits, ..common::config() }).await.unwrap()
 }
 
 fn address(relay: &Relay) -> SocketAddr {

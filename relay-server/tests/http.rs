@@ -1,10 +1,12 @@
 //! The HTTP server against clients that want to hold it up: raw sockets that say nothing, dawdle, or do not read.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod common;
+
 use std::path::Path;
 use std::time::Duration;
 
-use relay_server::config::{Config, Limits};
+use relay_server::config::Config;
 use relay_server::http;
 use relay_server::Relay;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,22 +19,7 @@ const NEVER: Duration = Duration::from_secs(3_600);
 const LARGE: usize = 24 << 20;
 
 async fn relay(web: &Path, http_limits: http::Limits) -> Relay {
-    let config = Config {
-        http: "127.0.0.1:0".parse().unwrap(),
-        listen: vec!["/ip4/127.0.0.1/tcp/0/ws".parse().unwrap()],
-        announce: Vec::new(),
-        join: Vec::new(),
-        data_dir: None,
-        tls: relay_server::config::Tls::Off,
-        web: Some(web.to_owned()),
-        json: true,
-        name: "test".into(),
-        limits: Limits::default(),
-        http_limits,
-        services: Default::default(),
-        log: Default::default(),
-    };
-    Relay::start(&config).await.unwrap()
+    Relay::start(&Config { web: Some(web.to_owned()), http_limits, ..common::config() }).await.unwrap()
 }
 
 fn patient() -> http::Limits {

@@ -1,6 +1,8 @@
 //! Paths between tabs and relays: one that dies without a word, and plain libp2p nodes that use a relay.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod common;
+
 use std::future::{pending, poll_fn};
 use std::net::SocketAddr;
 use std::task::Poll;
@@ -23,8 +25,7 @@ use overlay_libp2p::dht::{self, Capacity};
 use overlay_libp2p::doors::{Doors, Gate};
 use overlay_libp2p::driver::{Clock, Driver, TimerAlarm};
 use overlay_libp2p::relays::Use;
-use relay_server::config::{Config, Limits};
-use relay_server::{http, Relay};
+use relay_server::Relay;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -37,22 +38,7 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(2);
 const BEFORE_PINGS_TIME_OUT: Duration = Duration::from_secs(25);
 
 async fn relay() -> Relay {
-    let config = Config {
-        http: "127.0.0.1:0".parse().unwrap(),
-        listen: vec!["/ip4/127.0.0.1/tcp/0/ws".parse().unwrap()],
-        announce: Vec::new(),
-        join: Vec::new(),
-        data_dir: None,
-        tls: relay_server::config::Tls::Off,
-        web: Some(std::env::temp_dir().join("no-such-web-tree")),
-        json: true,
-        name: "test".into(),
-        limits: Limits::default(),
-        http_limits: http::Limits::default(),
-        services: Default::default(),
-        log: Default::default(),
-    };
-    Relay::start(&config).await.unwrap()
+    Relay::start(&common::config()).await.unwrap()
 }
 
 #[derive(NetworkBehaviour)]

@@ -1,6 +1,8 @@
 //! A relay as peers and browsers see it: native libp2p clients, plain HTTP, raw sockets, signals.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod common;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use overlay::time::{Millis, Time};
 use overlay_libp2p::behaviour::{Behaviour, BehaviourEvent, Options};
 use overlay_libp2p::dht::Capacity;
 use overlay_libp2p::driver::Clock;
-use relay_server::config::{Config, Limits};
+use relay_server::config::Config;
 use relay_server::Relay;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,22 +29,7 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(15);
 
 async fn relay(web: &Path) -> Relay {
-    let config = Config {
-        http: "127.0.0.1:0".parse().unwrap(),
-        listen: vec!["/ip4/127.0.0.1/tcp/0/ws".parse().unwrap()],
-        announce: Vec::new(),
-        join: Vec::new(),
-        data_dir: None,
-        tls: relay_server::config::Tls::Off,
-        web: Some(web.to_owned()),
-        json: true,
-        name: "test".into(),
-        limits: Limits::default(),
-        http_limits: relay_server::http::Limits::default(),
-        services: Default::default(),
-        log: Default::default(),
-    };
-    Relay::start(&config).await.unwrap()
+    Relay::start(&Config { web: Some(web.to_owned()), ..common::config() }).await.unwrap()
 }
 
 #[derive(NetworkBehaviour)]

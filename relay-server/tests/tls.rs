@@ -1,6 +1,8 @@
 //! A relay that is its own authority, against clients that trust it, speak plainly, or say nothing.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use libp2p::core::transport::{DialOpts, PortUse};
 use libp2p::core::Endpoint;
 use libp2p::{dns, tcp, websocket, Transport};
-use relay_server::config::{Config, Limits, Tls};
+use relay_server::config::{Config, Tls};
 use relay_server::{http, Relay};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
@@ -21,19 +23,11 @@ const SOON: Duration = Duration::from_secs(30);
 
 async fn relay(tls: Tls, web: &Path, head: Duration) -> anyhow::Result<Relay> {
     let config = Config {
-        http: "127.0.0.1:0".parse().unwrap(),
         listen: vec!["/ip4/127.0.0.1/tcp/0/tls/ws".parse().unwrap()],
-        announce: Vec::new(),
-        join: Vec::new(),
-        data_dir: None,
         tls,
         web: Some(web.to_owned()),
-        json: true,
-        name: "test".into(),
-        limits: Limits::default(),
         http_limits: http::Limits { head, ..http::Limits::default() },
-        services: Default::default(),
-        log: Default::default(),
+        ..common::config()
     };
     Relay::start(&config).await
 }

@@ -1,6 +1,8 @@
 //! `/webrtc-direct`: a native peer without TCP (`cargo test -p relay-server --features webrtc-direct`).
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod common;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{identify, noise, ping, relay, yamux, Multiaddr, Swarm, Transport};
 use libp2p_webrtc::tokio::Certificate;
-use relay_server::config::{Config, Limits};
+use relay_server::config::Config;
 use relay_server::Relay;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,19 +24,10 @@ const SOON: Duration = Duration::from_secs(30);
 
 async fn relay(data: &Path, listen: &[&str]) -> Relay {
     let config = Config {
-        http: "127.0.0.1:0".parse().unwrap(),
         listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
-        announce: Vec::new(),
-        join: Vec::new(),
         data_dir: Some(data.to_owned()),
-        tls: relay_server::config::Tls::Off,
         web: Some(data.join("no-such-web-tree")),
-        json: true,
-        name: "test".into(),
-        limits: Limits::default(),
-        http_limits: Default::default(),
-        services: Default::default(),
-        log: Default::default(),
+        ..common::config()
     };
     Relay::start(&config).await.unwrap()
 }
