@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::{Step, WireError};
+use super::{refuse, Step, WireError};
 use crate::id::{Hash, PackageId, PeerId, ServiceId};
 use crate::io::{Query, Role};
 use crate::registry::Rating;
@@ -175,33 +175,35 @@ impl Holding {
 impl Control {
     /// The bounds of the lists that a peer sent.
     pub fn check(&self) -> Result<(), WireError> {
-        let fits = |name, long: bool| if long { Err(WireError::TooLong(name)) } else { Ok(()) };
         match self {
             Control::Hello(hello) => {
-                fits("name", hello.name.len() > 64)?;
-                fits("hosting", hello.hosting.len() > 16 || hello.hosting.iter().any(|s| s.len() > 128))?;
-                fits("addresses", hello.addresses.len() > 4 || hello.addresses.iter().any(|a| a.len() > 512))
+                refuse("name", hello.name.len() > 64)?;
+                refuse("hosting", hello.hosting.len() > 16 || hello.hosting.iter().any(|s| s.len() > 128))?;
+                refuse(
+                    "addresses",
+                    hello.addresses.len() > 4 || hello.addresses.iter().any(|a| a.len() > 512),
+                )
             }
-            Control::Peers(peers) => fits("peers", peers.len() > MAX_PEERS),
-            Control::Records(records) => fits("records", records.len() > MAX_RECORDS),
+            Control::Peers(peers) => refuse("peers", peers.len() > MAX_PEERS),
+            Control::Records(records) => refuse("records", records.len() > MAX_RECORDS),
             Control::Found { records, ratings, .. } => {
-                fits("records", records.len() > MAX_RECORDS)?;
-                fits("ratings", ratings.len() > MAX_RECORDS)
+                refuse("records", records.len() > MAX_RECORDS)?;
+                refuse("ratings", ratings.len() > MAX_RECORDS)
             }
-            Control::Digest(digest) => fits("digest", digest.len() > MAX_DIGEST),
-            Control::Missing(keys) => fits("missing", keys.len() > MAX_DIGEST),
+            Control::Digest(digest) => refuse("digest", digest.len() > MAX_DIGEST),
+            Control::Missing(keys) => refuse("missing", keys.len() > MAX_DIGEST),
             Control::Query { query, .. } => {
                 let long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.len() > 256);
-                fits("query", long(&query.name) || long(&query.text) || long(&query.tag))
+                refuse("query", long(&query.name) || long(&query.text) || long(&query.tag))
             }
             Control::PackageIs { manifest, signature } => {
-                fits("manifest", manifest.len() > 64 * 1024)?;
-                fits("signature", signature.len() != 64)
+                refuse("manifest", manifest.len() > 64 * 1024)?;
+                refuse("signature", signature.len() != 64)
             }
             Control::Handover { step, .. } => step.check(),
             Control::Ring { nick, conference, .. } => {
-                fits("nick", nick.len() > 4 * crate::registry::MAX_NICK)?;
-                fits("conference", conference.is_empty() || conference.len() > crate::rings::MAX_CONFERENCE)
+                refuse("nick", nick.len() > 4 * crate::registry::MAX_NICK)?;
+                refuse("conference", conference.is_empty() || conference.len() > crate::rings::MAX_CONFERENCE)
             }
             Control::GetPeers
             | Control::GetPackage(_)

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::{refuse, WireError};
 use crate::id::{PeerId, ServiceId};
 
 /// The most learners of a group (replication.md, The group).
 pub const MAX_LEARNERS: usize = 2;
+
+/// The highest index, term and epoch at which a log may start: counting on from there never overflows.
+pub(super) const MAX_COUNT: u64 = 1 << 48;
 
 /// A message of a group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,4 +64,14 @@ pub struct LogStart {
     pub members: Members,
     /// Those of them that do not vote.
     pub learners: Vec<u64>,
+}
+
+impl LogStart {
+    pub(super) fn check(&self) -> Result<(), WireError> {
+        let voters = self.members.keys().filter(|id| !self.learners.contains(id)).count();
+        refuse("members", voters == 0 || voters > 7)?;
+        refuse("learners", self.learners.len() > MAX_LEARNERS || self.members.len() > 9)?;
+        refuse("members", self.members.contains_key(&0) || self.index == 0 || self.term == 0)?;
+        refuse("log", self.index.max(self.term).max(self.epoch) > MAX_COUNT)
+    }
 }

@@ -3,15 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::{LogStart, WireError, MAX_LEARNERS};
+use super::group::MAX_COUNT;
+use super::{refuse, LogStart, WireError};
 use crate::id::BlobId;
 use crate::registry::Succession;
 
 /// The most entries of a [`Step::TakeOver`].
 pub const MAX_TAIL: usize = 4096;
-
-/// The highest index, term and epoch at which a log may start: counting on from there never overflows.
-const MAX_COUNT: u64 = 1 << 48;
 
 /// The steps of a handover from S (source) to T (target) with W (witness); `docs/protocols/handover.md`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,32 +99,25 @@ pub enum Step {
 
 impl Step {
     pub(super) fn check(&self) -> Result<(), WireError> {
-        let fits = |name, long: bool| if long { Err(WireError::TooLong(name)) } else { Ok(()) };
         match self {
             Step::Seed { start, succession, .. } => {
-                fits("succession", !succession.is_bounded())?;
-                Step::SeedWitness { start: start.clone() }.check()
+                refuse("succession", !succession.is_bounded())?;
+                start.check()
             }
-            Step::SeedWitness { start } => {
-                let voters = start.members.keys().filter(|id| !start.learners.contains(id)).count();
-                fits("members", voters == 0 || voters > 7)?;
-                fits("learners", start.learners.len() > MAX_LEARNERS || start.members.len() > 9)?;
-                fits("members", start.members.contains_key(&0) || start.index == 0 || start.term == 0)?;
-                fits("log", start.index.max(start.term).max(start.epoch) > MAX_COUNT)
-            }
+            Step::SeedWitness { start } => start.check(),
             Step::TakeOver { index, tail } => {
                 let follow = |tail: &[(u64, ByteBuf)]| {
                     tail.windows(2).all(|pair| pair[0].0.checked_add(1) == Some(pair[1].0))
                 };
-                fits("log", *index > MAX_COUNT)?;
-                fits("tail", tail.len() > MAX_TAIL || !follow(tail))
+                refuse("log", *index > MAX_COUNT)?;
+                refuse("tail", tail.len() > MAX_TAIL || !follow(tail))
             }
-            Step::Refuse { reason } => fits("reason", reason.len() > 512),
-            Step::AskWitness { name } => fits("name", name.len() > 128),
-            Step::Ready { raft_id } => fits("raft id", *raft_id == 0),
+            Step::Refuse { reason } => refuse("reason", reason.len() > 512),
+            Step::AskWitness { name } => refuse("name", name.len() > 128),
+            Step::Ready { raft_id } => refuse("raft id", *raft_id == 0),
             Step::Offer { manifest, signature, succession, .. } => {
-                fits("manifest", manifest.len() > 64 * 1024 || signature.len() != 64)?;
-                fits("succession", !succession.is_bounded())
+                refuse("manifest", manifest.len() > 64 * 1024 || signature.len() != 64)?;
+                refuse("succession", !succession.is_bounded())
             }
             _ => Ok(()),
         }

@@ -93,6 +93,15 @@ pub(crate) fn decode_unbounded<T: DeserializeOwned>(frame: &[u8]) -> Result<T, W
     }
 }
 
+/// Refuses what is out of its bounds.
+fn refuse(what: &'static str, out_of_bounds: bool) -> Result<(), WireError> {
+    if out_of_bounds {
+        Err(WireError::TooLong(what))
+    } else {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
