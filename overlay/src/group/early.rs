@@ -1,6 +1,8 @@
 //! For [`SeededBug`]s alone: payloads that a member takes for committed though no majority has them.
 
-use super::{Committed, Entry, EntryType};
+use raft::eraftpb::{Entry, EntryType};
+
+use super::Committed;
 use crate::seeded::{has, SeededBug};
 
 /// What a member that cannot wait has done.

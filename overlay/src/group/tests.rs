@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 use prost::Message as _;
 use raft::eraftpb::{Entry, EntryType, Message, MessageType, Snapshot};
+use serde_bytes::ByteBuf;
 
 use super::*;
 
