@@ -4,9 +4,23 @@
 //! gates replies, compaction and snapshots. A worker that is lost is made again from the last image and the log
 //! since (`docs/protocols/handover.md`). One that has nothing to do for a while *sleeps*: its worker ends, and is made again
 //! from the image when there is something to do.
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | an instance: what it is asked, what it does next, what came of it |
+//! | `queries` | read-only calls that wait |
+//! | `worker` | the worker: made, lost, put to sleep; images of its state |
+//! | `budget` | the gas and the bytes that this node grants in a second |
+//! | [`machine`] | what is replicated besides the module's memory |
+//! | `image` | the state in one piece |
 
+mod budget;
 mod image;
 pub mod machine;
+mod queries;
+#[cfg(test)]
+mod tests;
+mod worker;
 
 use std::collections::VecDeque;
 
@@ -18,47 +32,12 @@ use crate::time::{Millis, Time};
 use crate::wire::{self, CallResult};
 use serde_bytes::ByteBuf;
 
-pub use image::{Image, ImageError};
+use budget::{gas_of, Budget};
 use machine::{Entry, Machine, Next, Notes, SessionKey};
+use worker::SLEEP_AFTER;
 
-/// Queries that wait for the sandbox; further ones are refused as overload.
-const MAX_QUERIES: usize = 256;
-/// Entries executed since the last image before a new one is taken.
-const IMAGE_EVERY_ENTRIES: usize = 2048;
-/// Bytes of entries since the last image before a new one is taken.
-const IMAGE_EVERY_BYTES: usize = 4 * 1024 * 1024;
-/// Losses of the worker within [`STRIKE_WINDOW`] after which the service is stopped here.
-const MAX_STRIKES: usize = 3;
-const STRIKE_WINDOW: Millis = Millis::secs(60);
-/// An instance that has had nothing to do for this long sleeps.
-const SLEEP_AFTER: Millis = Millis::secs(60);
-/// Bytes above the share count up to what takes this long to earn: no consumer silences a service for longer by asking for
-/// the same again and again.
-const MAX_DEBT: Millis = Millis::secs(60);
-
-/// A query that waits.
-#[derive(Clone, Debug)]
-pub struct QueryJob {
-    /// Who asks.
-    pub key: SessionKey,
-    /// Echoed.
-    pub id: u64,
-    /// The method.
-    pub method: String,
-    /// The body.
-    pub body: Vec<u8>,
-    /// It reads everything that was acknowledged until then.
-    pub as_of: Time,
-    /// Index of the last entry that it read.
-    pub index: u64,
-}
-
-impl QueryJob {
-    /// Of a consumer.
-    pub fn new(key: SessionKey, id: u64, method: String, body: Vec<u8>) -> Self {
-        Self { key, id, method, body, as_of: Time(0), index: 0 }
-    }
-}
+pub use image::{Image, ImageError};
+pub use queries::QueryJob;
 
 /// What the instance has to say after an input.
 #[derive(Debug, Default)]
@@ -122,40 +101,6 @@ pub struct Instance {
     active_at: Time,
 }
 
-#[derive(Debug)]
-struct Budget {
-    per_second: u64,
-    left: i128,
-    at: Time,
-}
-
-impl Budget {
-    /// A new share. What was used above the one before counts.
-    fn new(per_second: u64, before: Option<&mut Self>, now: Time) -> Self {
-        let left = before.map(|before| {
-            before.has_some(now);
-            before.left
-        });
-        Self { per_second, left: left.unwrap_or(i128::MAX).min(per_second.into()), at: now }
-    }
-
-    /// Earns what the time since the last look is worth; is anything left?
-    fn has_some(&mut self, now: Time) -> bool {
-        let per_second = i128::from(self.per_second);
-        let earned = per_second * i128::from(now.since(self.at).0) / 1000;
-        self.left = (self.left + earned).min(per_second);
-        self.at = now;
-        self.left > 0
-    }
-
-    /// When something is left again.
-    fn refilled_at(&self) -> Option<Time> {
-        let missing = self.left.unsigned_abs() * 1000 / u128::from(self.per_second.max(1)) + 1;
-        let wait = Millis(u64::try_from(missing).unwrap_or(1000).clamp(1, 1000));
-        (self.left <= 0).then_some(self.at + wait)
-    }
-}
-
 impl Instance {
     /// A fresh instance of a prepared package, or one from an image. Entries up to `executed` are in it.
     pub fn new(cx: &mut Cx, id: InstanceId, package: PackageId, executed: u64, image: Option<Image>) -> Self {
@@ -189,26 +134,6 @@ impl Instance {
         instance
     }
 
-    /// Limits the gas that this node spends on the service, and the bytes that it sends to its consumers, per second.
-    /// Later, never other outcomes.
-    pub fn limit(&mut self, now: Time, gas: Option<u64>, output: Option<u64>) {
-        self.gas = gas.map(|per_second| Budget::new(per_second, self.gas.as_mut(), now));
-        self.output = output.map(|per_second| Budget::new(per_second, self.output.as_mut(), now));
-    }
-
-    /// So many bytes were sent to consumers.
-    pub fn sent(&mut self, bytes: usize) {
-        if let Some(output) = &mut self.output {
-            let most = i128::from(output.per_second) * i128::from(MAX_DEBT.0) / 1000;
-            output.left = (output.left - bytes as i128).max(-most);
-        }
-    }
-
-    /// May it send what can as well be lost?
-    pub fn may_send(&mut self, now: Time) -> bool {
-        self.output.as_mut().is_none_or(|output| output.has_some(now))
-    }
-
     /// Queues a committed payload. An unreadable one is a no-op, the same on every replica.
     pub fn enqueue(&mut self, cx: &mut Cx, index: u64, payload: &[u8]) {
         // Leaders' first entries and configurations are empty; they only move the cursor.
@@ -219,23 +144,6 @@ impl Instance {
         self.active_at = cx.now;
         self.queued_bytes += payload.len();
         self.queue.push_back((index, entry, payload.len()));
-        self.advance(cx);
-    }
-
-    /// Runs a read-only call when its turn comes. False when too many wait.
-    pub fn query(&mut self, cx: &mut Cx, job: QueryJob) -> bool {
-        if self.queries.len() >= MAX_QUERIES {
-            return false;
-        }
-        self.active_at = cx.now;
-        self.queries.push_back(job);
-        self.advance(cx);
-        true
-    }
-
-    /// Takes an image at the next boundary between entries; it comes in a [`Report`].
-    pub fn take_image(&mut self, cx: &mut Cx) {
-        self.wants_image = true;
         self.advance(cx);
     }
 
@@ -301,52 +209,6 @@ impl Instance {
         self.executed != before || self.report.needs.is_some() || !self.report.answers.is_empty()
     }
 
-    /// A snapshot was taken.
-    pub fn on_snapshot(&mut self, cx: &mut Cx, run: u64, module: Vec<u8>) {
-        if run != self.run || !matches!(self.work, Work::Snapshot) {
-            return;
-        }
-        self.work = Work::Idle;
-        let image = Image { index: self.executed, machine: self.machine.clone(), module };
-        if self.wants_image {
-            self.wants_image = false;
-            self.report.image = Some(image.clone());
-        }
-        self.image = Some(image);
-        self.since.clear();
-        self.since_bytes = 0;
-        self.advance(cx);
-    }
-
-    /// The worker is lost: make it again from the last image and the entries since.
-    pub fn on_failed(&mut self, cx: &mut Cx, reason: String) {
-        if self.asleep {
-            return;
-        }
-        self.strikes.push_back(cx.now);
-        self.strikes.retain(|at| cx.now.since(*at) < STRIKE_WINDOW);
-        if self.strikes.len() >= MAX_STRIKES || !self.ready {
-            self.report.broken = Some(reason);
-            self.work = Work::Creating;
-            self.ready = false;
-            return;
-        }
-        if let Work::Event(index) | Work::Upgrading(index) | Work::Awaiting(index, _) = self.work {
-            // The entry under way is in `since` already: it begins again from the restored state.
-            debug_assert_eq!(self.since.last().map(|(last, _)| *last), Some(index));
-        }
-        let base = self.image.as_ref();
-        self.machine = base.map_or_else(|| self.genesis.clone(), |image| image.machine.clone());
-        self.executed = base.map_or(self.genesis_index, |image| image.index);
-        for (index, entry) in std::mem::take(&mut self.since).into_iter().rev() {
-            self.queue.push_front((index, entry, 0));
-        }
-        self.since_bytes = 0;
-        self.ready = false;
-        self.work = Work::Creating;
-        self.create(cx);
-    }
-
     /// A package that the log needs is prepared, or cannot be.
     pub fn on_package(&mut self, cx: &mut Cx, package: PackageId, result: &Result<(), String>) {
         let Work::Awaiting(index, awaited) = self.work else { return };
@@ -373,13 +235,6 @@ impl Instance {
     pub fn timeout(&self) -> Option<Time> {
         let sleeps = (!self.asleep && self.is_idle()).then(|| self.active_at + SLEEP_AFTER);
         self.refill().or(sleeps)
-    }
-
-    /// When the gas, and the bytes, of a new second are there for what waits.
-    fn refill(&self) -> Option<Time> {
-        let waits = matches!(self.work, Work::Idle) && !self.has_nothing_to_do();
-        let budgets = [&self.gas, &self.output].into_iter().flatten().filter(|_| waits);
-        budgets.filter_map(Budget::refilled_at).max()
     }
 
     /// What happened since the last call.
@@ -411,11 +266,6 @@ impl Instance {
         self.executed
     }
 
-    /// Bytes of the uncompressed state, as it was last saved.
-    pub fn image_bytes(&self) -> u64 {
-        self.image.as_ref().map_or(0, |image| image.module.len() as u64)
-    }
-
     /// Committed entries that wait.
     pub fn backlog(&self) -> usize {
         self.queue.len()
@@ -443,17 +293,6 @@ impl Instance {
         [self.machine.package, self.genesis.package].into_iter().chain(image).chain(queued).chain(since)
     }
 
-    /// Makes the sandbox forget the instance.
-    pub fn stop(&self, cx: &mut Cx) {
-        cx.put(Output::Sandbox(SandboxCommand::Stop { instance: self.id }));
-    }
-
-    fn create(&mut self, cx: &mut Cx) {
-        let restore = self.image.as_ref().map(|image| image.module.clone());
-        let package = self.machine.package;
-        cx.put(Output::Sandbox(SandboxCommand::Create { instance: self.id, package, restore }));
-    }
-
     fn advance(&mut self, cx: &mut Cx) {
         if self.asleep && (self.wants_image || !self.has_nothing_to_do()) {
             self.asleep = false;
@@ -477,12 +316,6 @@ impl Instance {
 
     fn is_idle(&self) -> bool {
         self.ready && matches!(self.work, Work::Idle) && self.has_nothing_to_do() && !self.wants_image
-    }
-
-    fn snapshot(&mut self, cx: &mut Cx) {
-        self.run += 1;
-        self.work = Work::Snapshot;
-        cx.put(Output::Sandbox(SandboxCommand::Snapshot { instance: self.id, run: self.run }));
     }
 
     fn work_off(&mut self, cx: &mut Cx) {
@@ -536,32 +369,6 @@ impl Instance {
         self.run += 1;
         cx.put(Output::Sandbox(SandboxCommand::Run { instance: self.id, run: self.run, event }));
     }
-
-    fn is_image_due(&self) -> bool {
-        self.since.len() >= IMAGE_EVERY_ENTRIES || self.since_bytes >= IMAGE_EVERY_BYTES
-    }
-
-    fn is_within_limits(&mut self, now: Time) -> bool {
-        let mut budgets = [&mut self.gas, &mut self.output].into_iter().flatten();
-        budgets.all(|budget| budget.has_some(now))
-    }
-
-    fn spend(&mut self, gas: u64) {
-        if let Some(budget) = &mut self.gas {
-            budget.left -= i128::from(gas);
-        }
-    }
 }
 
 const NOBODY: SessionKey = (crate::id::PeerId([0; 32]), crate::id::SessionId(0));
-
-fn gas_of(outcome: &Outcome) -> u64 {
-    match outcome {
-        Outcome::Done { gas, .. } | Outcome::Failed { gas, .. } => *gas,
-        // A trap does not say how much it burnt: all of it, so that no module gets around a person's limit by trapping.
-        Outcome::Trapped { .. } => crate::manifest::GAS_PER_EVENT,
-    }
-}
-
-#[cfg(test)]
-mod tests;

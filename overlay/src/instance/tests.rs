@@ -1,5 +1,6 @@
 //! The machine and the instance, driven with a sandbox that answers as told.
 
+use super::budget::MAX_DEBT;
 use super::machine::*;
 use super::*;
 use crate::id::{Hash, PeerId, SessionId};
