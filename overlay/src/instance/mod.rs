@@ -26,11 +26,10 @@ use std::collections::VecDeque;
 
 use crate::cx::Cx;
 use crate::id::{InstanceId, PackageId};
-use crate::io::{Output, MAX_BODY};
+use crate::io::Output;
 use crate::sandbox::{GuestEvent, Outcome, SandboxCommand};
 use crate::time::{Millis, Time};
 use crate::wire::{self, CallResult};
-use serde_bytes::ByteBuf;
 
 use budget::{gas_of, Budget};
 use machine::{Entry, Machine, Next, Notes, SessionKey};
@@ -177,24 +176,7 @@ impl Instance {
                 self.unreported = next == Next::Done;
                 self.follow(cx, index, next);
             }
-            Work::Query(job) => {
-                let gas = gas_of(&outcome);
-                self.machine.note_gas(gas);
-                self.spend(gas);
-                let result = match outcome {
-                    Outcome::Done { reply, .. } | Outcome::Failed { reply, .. } if reply.len() > MAX_BODY => {
-                        CallResult::Trapped(format!(
-                            "the reply has {} bytes, more than {MAX_BODY}",
-                            reply.len()
-                        ))
-                    }
-                    Outcome::Done { reply, .. } => CallResult::Ok(ByteBuf::from(reply)),
-                    Outcome::Failed { reply, .. } => CallResult::Failed(ByteBuf::from(reply)),
-                    Outcome::Trapped { reason } => CallResult::Trapped(reason),
-                };
-                self.unreported = true;
-                self.report.answers.push((job, result));
-            }
+            Work::Query(job) => self.answer(job, outcome),
             other => self.work = other,
         }
         self.advance(cx);

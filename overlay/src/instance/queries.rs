@@ -1,9 +1,14 @@
 //! Read-only calls that wait for their turn.
 
-use super::machine::SessionKey;
+use serde_bytes::ByteBuf;
+
+use super::budget::gas_of;
+use super::machine::{bounded_reply, SessionKey};
 use super::Instance;
 use crate::cx::Cx;
+use crate::sandbox::Outcome;
 use crate::time::Time;
+use crate::wire::CallResult;
 
 /// Queries that wait for the sandbox; further ones are refused as overload.
 const MAX_QUERIES: usize = 256;
@@ -42,5 +47,19 @@ impl Instance {
         self.queries.push_back(job);
         self.advance(cx);
         true
+    }
+
+    /// A query ran.
+    pub(super) fn answer(&mut self, job: QueryJob, outcome: Outcome) {
+        let gas = gas_of(&outcome);
+        self.machine.note_gas(gas);
+        self.spend(gas);
+        let result = match outcome {
+            Outcome::Done { reply, .. } => CallResult::Ok(ByteBuf::from(reply)),
+            Outcome::Failed { reply, .. } => CallResult::Failed(ByteBuf::from(reply)),
+            Outcome::Trapped { reason } => CallResult::Trapped(reason),
+        };
+        self.unreported = true;
+        self.report.answers.push((job, bounded_reply(result)));
     }
 }

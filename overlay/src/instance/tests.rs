@@ -1,5 +1,7 @@
 //! The machine and the instance, driven with a sandbox that answers as told.
 
+use serde_bytes::ByteBuf;
+
 use super::budget::MAX_DEBT;
 use super::machine::*;
 use super::*;

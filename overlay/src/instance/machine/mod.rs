@@ -221,14 +221,8 @@ impl Machine {
             self.current = None;
             return self.finish_upgrade(from, result, effects);
         }
-        let result = match result {
-            CallResult::Ok(body) | CallResult::Failed(body) if body.len() > MAX_BODY => {
-                CallResult::Trapped(format!("the reply has {} bytes, more than {MAX_BODY}", body.len()))
-            }
-            result => result,
-        };
         if let Some(Current::Input { key, seq, is_call: true }) = self.current.take() {
-            self.push(key, OutItem::Reply { to: seq, result });
+            self.push(key, OutItem::Reply { to: seq, result: bounded_reply(result) });
         }
         for effect in effects {
             self.apply(effect);
@@ -329,6 +323,16 @@ pub fn follows(seq: u64, executed: u64) -> bool {
     seq == executed + 1
         || seeded::has(SeededBug::NoDedupe) && seq > 1 && seq <= executed
         || seeded::has(SeededBug::DedupeLostInHandover) && executed > 0 && seq > executed
+}
+
+/// A reply that is too large for a frame is the module's failure.
+pub(super) fn bounded_reply(result: CallResult) -> CallResult {
+    match result {
+        CallResult::Ok(body) | CallResult::Failed(body) if body.len() > MAX_BODY => {
+            CallResult::Trapped(format!("the reply has {} bytes, more than {MAX_BODY}", body.len()))
+        }
+        result => result,
+    }
 }
 
 /// Input of a call or query: u16 LE length of the method, the method, the body.
