@@ -1,10 +1,10 @@
 //! An index under news, floods, withdrawals and exchange.
 
 use super::*;
-use crate::manifest::Permit;
+use crate::io::{Error, Query, ServiceInfo};
+use crate::manifest::{Permit, StateKind};
 use crate::registry::record::tests::{claim, host, peer, secret, service, NOW};
-use crate::registry::Succession;
-use crate::registry::SERVICE_LIFETIME;
+use crate::registry::{HostRecord, Succession, HOST_LIFETIME, SERVICE_LIFETIME};
 use crate::time::Millis;
 
 const ALL: Hash = Hash([0; 32]);
