@@ -5,6 +5,14 @@
 //! and [`RatingRecord`]s (its stars for services). [`validate`] is what every DHT node and every index
 //! runs before it stores a record; [`Index`] makes them searchable.
 //!
+//! | file | holds |
+//! |---|---|
+//! | this one | keys of the DHT |
+//! | `record` | how records are sealed and checked |
+//! | `service`, `host`, `nick`, `rating` | the four kinds of record |
+//! | `succession` | who was given a service by whom |
+//! | `index` | the store that is searched |
+//!
 //! Scope: who owns a name (its publisher), what replaces what, who was given a service by whom, bounds. Not here: whether
 //! a host tells the truth.
 //!
@@ -13,19 +21,20 @@
 
 use crate::id::{Hash, PackageId, ServiceId};
 
+mod host;
 mod index;
 mod nick;
 mod rating;
 mod record;
+mod service;
 mod succession;
 
+pub use host::{HostRecord, HOST_LIFETIME};
 pub use index::{Change, Index, MAX_HOSTS_KNOWN, MAX_PER_PUBLISHER, MAX_RESULTS};
 pub use nick::{is_nick, nick_key, nick_record_key, NickRecord, MAX_NICK, MAX_PROFILE, NICK_LIFETIME};
 pub use rating::{rating_key, Rating, RatingRecord, MAX_RATINGS, MAX_STARS, RATING_LIFETIME};
-pub use record::{
-    validate, Genesis, HostRecord, RecordError, ServiceRecord, Validated, HOST_LIFETIME, MAX_RECORD,
-    SERVICE_LIFETIME, SKEW,
-};
+pub use record::{validate, RecordError, Validated, MAX_RECORD, SKEW};
+pub use service::{Genesis, ServiceRecord, SERVICE_LIFETIME};
 pub use succession::{Link, Succession, MAX_LINKS};
 
 /// Where a service's record is.

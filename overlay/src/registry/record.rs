@@ -1,103 +1,34 @@
-//! Signed records and what makes one valid.
+//! Signed records of all kinds: how one is sealed, and what makes it valid.
+//!
+//! What is said in a record, and by whom, stands in `service`, `host`, `nick` and `rating`.
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::host::{HostRecord, HOST_LIFETIME};
 use super::nick::{NickRecord, NICK_LIFETIME};
 use super::rating::{RatingRecord, RATING_LIFETIME};
-use super::{host_key, service_key, Succession};
-use crate::id::{Hash, PackageId, PeerId, ServiceId};
-use crate::manifest::{address, is_location, is_name, is_printable, is_version, Permit, StateKind};
+use super::service::{External, ServiceRecord, Wire, SERVICE_LIFETIME};
+use super::{host_key, service_key};
+use crate::id::{Hash, PeerId};
 use crate::time::{Millis, Time};
 
 /// The most bytes of an encoded record: 32 hosts (1 KiB), a description (2 KB), tags and the rest fit, or 32 links of a
 /// succession (3.2 KiB), members and addresses.
 pub const MAX_RECORD: usize = 5120;
-/// The longest life of a [`ServiceRecord`]; its publisher, or anybody who holds it, puts it again before that.
-pub const SERVICE_LIFETIME: Millis = Millis::secs(30 * 24 * 3600);
-/// The longest life of a [`HostRecord`].
-pub const HOST_LIFETIME: Millis = Millis::secs(90);
 /// How far clocks may differ: records from this far in the future, or this long expired, still count.
 pub const SKEW: Millis = Millis::secs(300);
-
-/// The most members in a host record.
-const MAX_MEMBERS: usize = 8;
-/// The most address hints, and the most bytes of one.
-const MAX_ADDRESSES: (usize, usize) = (4, 256);
 /// The record's format.
 const VERSION: u8 = 1;
-
-/// What a publisher says about a service.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ServiceRecord {
-    /// The name; with the publisher it is the service.
-    pub name: String,
-    /// The owner, who signs.
-    pub publisher: PeerId,
-    /// Higher replaces lower: ms since the Unix epoch.
-    pub sequence: u64,
-    /// The package.
-    pub package: PackageId,
-    /// Its version.
-    pub version: String,
-    /// A sentence.
-    pub description: String,
-    /// Tags.
-    pub tags: Vec<String>,
-    /// How its state is kept.
-    pub state: StateKind,
-    /// Latitude and longitude in degrees.
-    pub location: Option<(f64, f64)>,
-    /// Does the package bring a UI.
-    pub has_ui: bool,
-    /// Where it runs, if that is outside of all tabs: nobody hosts it then.
-    pub url: Option<String>,
-    /// Who may host it.
-    pub hosts: Permit,
-    /// How its group began.
-    pub genesis: Genesis,
-    /// When it was signed.
-    pub created: Time,
-    /// When it ends, at most [`SERVICE_LIFETIME`] later.
-    pub expires: Time,
-    /// The publisher withdraws the service; the record stays so that older ones cannot come back.
-    pub withdrawn: bool,
-}
-
-/// How a service's group began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Genesis {
-    /// The first host, whose succession everybody follows.
-    pub host: PeerId,
-    /// The version of the replicated session machine.
-    pub machine_version: u16,
-}
-
-/// Who serves a service now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostRecord {
-    /// The service.
-    pub service: ServiceId,
-    /// The authority's epoch.
-    pub epoch: u64,
-    /// The authority's term.
-    pub term: u64,
-    /// The server, who signs.
-    pub host: PeerId,
-    /// How the host came to serve.
-    pub succession: Succession,
-    /// The group's members, at most 8.
-    pub members: Vec<PeerId>,
-    /// Where the host can be reached: at most 4 of at most 256 bytes.
-    pub addresses: Vec<String>,
-    /// Higher replaces lower within a term: ms since the Unix epoch.
-    pub sequence: u64,
-    /// When it was signed.
-    pub created: Time,
-    /// When it ends, at most [`HOST_LIFETIME`] later.
-    pub expires: Time,
-}
+pub(super) const KIND_SERVICE: u8 = 0;
+pub(super) const KIND_HOST: u8 = 1;
+pub(super) const KIND_NICK: u8 = 2;
+/// A kind of its own: a node that knows nothing of such services refuses it, and hosts none.
+pub(super) const KIND_EXTERNAL: u8 = 3;
+pub(super) const KIND_RATING: u8 = 4;
+/// Keeps a signature on a record from being one on anything else; version and kind follow within the signed bytes.
+const DOMAIN: &[u8] = b"tabfarm record\0";
 
 /// A record that passed [`validate`].
 #[derive(Clone, Debug, PartialEq)]
@@ -170,84 +101,6 @@ pub fn validate(key: Hash, value: &[u8], now: Time) -> Result<Validated, RecordE
     Ok(record)
 }
 
-impl ServiceRecord {
-    /// The service.
-    pub fn service(&self) -> ServiceId {
-        ServiceId::new(self.publisher, &self.name)
-    }
-
-    /// `name@publisher`.
-    pub fn full_name(&self) -> String {
-        format!("{}@{}", self.name, self.publisher)
-    }
-
-    /// May `peer` host it? The publisher always may, and nobody what runs elsewhere.
-    pub fn hosts_permit(&self, peer: &PeerId) -> bool {
-        self.url.is_none() && self.hosts.permits(peer, &self.publisher)
-    }
-
-    /// Scheme, host and port of where it runs, if that is outside of all tabs.
-    pub fn origin(&self) -> Option<&str> {
-        self.url.as_deref().and_then(|url| address(url).ok()).map(|address| address.origin)
-    }
-
-    /// Signs and encodes it; an error names a field that others would refuse.
-    pub fn encode(&self, secret_key: &[u8; 32]) -> Result<Vec<u8>, RecordError> {
-        self.check()?;
-        let service = Wire::from(self);
-        match self.url.clone() {
-            None => seal(KIND_SERVICE, &service, self.publisher, secret_key),
-            Some(url) => seal(KIND_EXTERNAL, &External { service, url }, self.publisher, secret_key),
-        }
-    }
-
-    fn check(&self) -> Result<(), RecordError> {
-        let ensure = |holds, field| if holds { Ok(()) } else { Err(RecordError::Field(field)) };
-        ensure(is_name(&self.name, 64), "name")?;
-        ensure(is_version(&self.version), "version")?;
-        ensure(is_printable(&self.description, 500), "description")?;
-        ensure(self.tags.len() <= 8 && self.tags.iter().all(|tag| is_name(tag, 32)), "tags")?;
-        ensure(self.location.is_none_or(is_location), "location")?;
-        if let Some(url) = &self.url {
-            ensure(address(url).is_ok(), "url")?;
-            ensure(self.state == StateKind::None, "state")?;
-            ensure(self.hosts == Permit::Anyone, "hosts")?;
-        }
-        match &self.hosts {
-            Permit::Peers(peers) => ensure((1..=32).contains(&peers.len()), "hosts"),
-            Permit::Anyone => Ok(()),
-        }
-    }
-}
-
-impl HostRecord {
-    /// Signs and encodes it; an error names a field that others would refuse.
-    pub fn encode(&self, secret_key: &[u8; 32]) -> Result<Vec<u8>, RecordError> {
-        self.check()?;
-        seal(KIND_HOST, self, self.host, secret_key)
-    }
-
-    fn check(&self) -> Result<(), RecordError> {
-        if self.members.len() > MAX_MEMBERS {
-            return Err(RecordError::Field("members"));
-        }
-        if !self.succession.is_bounded() || self.succession.holder() != self.host {
-            return Err(RecordError::Field("succession"));
-        }
-        Self::check_addresses(&self.addresses)
-    }
-
-    /// The bounds of every record's addresses.
-    pub(super) fn check_addresses(addresses: &[String]) -> Result<(), RecordError> {
-        let (most, bytes) = MAX_ADDRESSES;
-        let printable = |text: &String| text.len() <= bytes && text.bytes().all(|b| b.is_ascii_graphic());
-        if addresses.len() > most || !addresses.iter().all(printable) {
-            return Err(RecordError::Field("addresses"));
-        }
-        Ok(())
-    }
-}
-
 impl Validated {
     /// Reads a record and checks fields and signature, but neither key nor times.
     pub fn decode(value: &[u8]) -> Result<Self, RecordError> {
@@ -263,10 +116,7 @@ impl Validated {
             KIND_SERVICE => Validated::Service(read::<Wire>(body)?.into()),
             KIND_HOST => Validated::Host(read(body)?),
             KIND_NICK => Validated::Nick(read(body)?),
-            KIND_EXTERNAL => {
-                let External { service, url } = read(body)?;
-                Validated::Service(ServiceRecord { url: Some(url), ..service.into() })
-            }
+            KIND_EXTERNAL => Validated::Service(read::<External>(body)?.into()),
             KIND_RATING => Validated::Rating(read(body)?),
             _ => return Err(RecordError::Malformed),
         };
@@ -374,15 +224,6 @@ impl Validated {
     }
 }
 
-const KIND_SERVICE: u8 = 0;
-const KIND_HOST: u8 = 1;
-pub(super) const KIND_NICK: u8 = 2;
-/// A kind of its own: a node that knows nothing of such services refuses it, and hosts none.
-const KIND_EXTERNAL: u8 = 3;
-pub(super) const KIND_RATING: u8 = 4;
-/// Keeps a signature on a record from being one on anything else; version and kind follow within the signed bytes.
-const DOMAIN: &[u8] = b"tabfarm record\0";
-
 pub(super) fn seal<T: Serialize>(
     kind: u8,
     body: &T,
@@ -406,82 +247,6 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, RecordError> {
     match postcard::take_from_bytes(body) {
         Ok((record, [])) => Ok(record),
         _ => Err(RecordError::Malformed),
-    }
-}
-
-/// A service record as bytes: the manifest's texts for JSON become compact here.
-#[derive(Serialize, Deserialize)]
-struct Wire {
-    name: String,
-    publisher: PeerId,
-    sequence: u64,
-    package: PackageId,
-    version: String,
-    description: String,
-    tags: Vec<String>,
-    state: StateKind,
-    location: Option<(f64, f64)>,
-    has_ui: bool,
-    hosts: Option<Vec<PeerId>>,
-    genesis: Genesis,
-    created: Time,
-    expires: Time,
-    withdrawn: bool,
-}
-
-/// The record of a service that runs elsewhere.
-#[derive(Serialize, Deserialize)]
-struct External {
-    service: Wire,
-    url: String,
-}
-
-impl From<&ServiceRecord> for Wire {
-    fn from(record: &ServiceRecord) -> Self {
-        let record = record.clone();
-        Self {
-            name: record.name,
-            publisher: record.publisher,
-            sequence: record.sequence,
-            package: record.package,
-            version: record.version,
-            description: record.description,
-            tags: record.tags,
-            state: record.state,
-            location: record.location,
-            has_ui: record.has_ui,
-            hosts: match record.hosts {
-                Permit::Anyone => None,
-                Permit::Peers(peers) => Some(peers),
-            },
-            genesis: record.genesis,
-            created: record.created,
-            expires: record.expires,
-            withdrawn: record.withdrawn,
-        }
-    }
-}
-
-impl From<Wire> for ServiceRecord {
-    fn from(wire: Wire) -> Self {
-        Self {
-            name: wire.name,
-            publisher: wire.publisher,
-            sequence: wire.sequence,
-            package: wire.package,
-            version: wire.version,
-            description: wire.description,
-            tags: wire.tags,
-            state: wire.state,
-            location: wire.location,
-            has_ui: wire.has_ui,
-            url: None,
-            hosts: wire.hosts.map_or(Permit::Anyone, Permit::Peers),
-            genesis: wire.genesis,
-            created: wire.created,
-            expires: wire.expires,
-            withdrawn: wire.withdrawn,
-        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Records that are forged, stale, moved, oversized or flipped.
 
 use super::*;
+use crate::id::{PackageId, ServiceId};
+use crate::manifest::{Permit, StateKind};
+use crate::registry::{Genesis, Succession};
 use proptest::prelude::*;
 
 pub(in crate::registry) const NOW: Time = Time(1_800_000_000_000);

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use super::{host_slot, Change, Entry, Index, Slot};
 use crate::id::{PeerId, ServiceId};
 use crate::manifest::StateKind;
-use crate::registry::record::{HostRecord, RecordError, ServiceRecord, HOST_LIFETIME, SKEW};
+use crate::registry::{HostRecord, RecordError, ServiceRecord, HOST_LIFETIME, SKEW};
 use crate::time::Time;
 
 /// The most hosts that an index keeps of one service.

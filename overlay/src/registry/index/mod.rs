@@ -16,7 +16,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rating::{rating_key, Rating, RatingRecord, Ratings};
-use super::record::{RecordError, ServiceRecord, Validated, SKEW};
+use super::record::{RecordError, Validated, SKEW};
+use super::service::ServiceRecord;
 use crate::id::{Hash, PeerId, ServiceId};
 use crate::time::Time;
 
