@@ -5,6 +5,14 @@
 //! [`limits`] derives what decides an event's outcome, [`fits`] whether a host may take the service. All of it is
 //! pure, so every peer comes to the same answer.
 //!
+//! | file | holds |
+//! |---|---|
+//! | this one | the manifest's fields, and what follows from them |
+//! | `check`, `error`, `text` | the rules of the fields; what a broken one is told; what a name may look like |
+//! | `example`, `external` | calls that an author shows; services that run outside of all tabs |
+//! | `package` | the files, and the signature over all |
+//! | `fit` | may a host take it |
+//!
 //! ```
 //! use overlay::manifest::{Manifest, StateKind};
 //!
@@ -27,13 +35,14 @@ use crate::id::{InvalidId, PeerId};
 use crate::sandbox::Limits;
 
 mod check;
+mod error;
 mod example;
 mod external;
 mod fit;
 mod package;
+mod text;
 
-pub(crate) use check::{is_location, is_name, is_printable, is_version};
-pub use check::{is_service, ManifestError};
+pub use error::ManifestError;
 pub use example::{examples, ExampleCall};
 pub use external::{address, method_url, Address, MAX_URL};
 pub use fit::{fits, Capabilities, Unfit};
@@ -41,6 +50,8 @@ pub use package::{
     file_ref, package_id, sign, verify, FileRef, Package, PackageError, Signature, MAX_MODULE, MAX_UI,
     MAX_UI_FILE, MAX_UI_FILES,
 };
+pub use text::is_service;
+pub(crate) use text::{is_location, is_name, is_printable, is_version};
 
 /// The most bytes of a manifest's JSON, signed or not.
 pub const MAX_MANIFEST: usize = 64 * 1024;

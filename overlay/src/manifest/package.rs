@@ -6,7 +6,7 @@ use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::check::is_path;
+use super::text::is_path;
 use super::{Engine, Manifest, ManifestError, MAX_MANIFEST};
 use crate::id::{BlobId, PackageId, PeerId, ServiceId};
 use crate::transfer;
