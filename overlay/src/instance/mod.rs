@@ -28,7 +28,7 @@ use crate::cx::Cx;
 use crate::id::{InstanceId, PackageId};
 use crate::io::Output;
 use crate::sandbox::{GuestEvent, Outcome, SandboxCommand};
-use crate::time::{Millis, Time};
+use crate::time::Time;
 use crate::wire::{self, CallResult};
 
 use budget::{gas_of, Budget};

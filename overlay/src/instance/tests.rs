@@ -7,6 +7,7 @@ use super::machine::*;
 use super::*;
 use crate::id::{Hash, PeerId, SessionId};
 use crate::sandbox::{Effect, EventKind};
+use crate::time::Millis;
 use crate::wire::{OutItem, SessionInput};
 
 const NOW: Time = Time(5_000);
