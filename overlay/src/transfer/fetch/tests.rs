@@ -1,6 +1,9 @@
 //! Scenarios of a fetch: honest, slow, missing, lying and vanishing providers.
 
+use super::provider::MAX_WINDOW;
+use super::requests::MAX_SEARCHES;
 use super::*;
+use crate::time::Millis;
 use crate::transfer::{blob_id, Sharing};
 use proptest::prelude::*;
 

@@ -4,33 +4,28 @@
 //! scarce; re-discovery when all fail". *Missing* (the provider says that it has not), *late* (no answer in time, or
 //! the connection closed) and *lied* (bytes that do not match their digest) are told apart: the first two may be asked
 //! again after a re-discovery, a liar is dropped for good and reported.
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | a fetch: who may give it, what came, what came of it |
+//! | `requests` | what is asked of whom next; silence; searching for more providers |
+//! | `provider` | what is known of one provider: its standing, its window, its time-out |
+
+mod provider;
+mod requests;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{blob_of, BulkMessage, ChunkStore, CHUNK};
 use crate::id::{BlobId, Hash, PeerId};
-use crate::time::{Millis, Time};
+use crate::time::Time;
+
+use provider::{Provider, Standing, FIRST_TIMEOUT};
 
 /// The most providers of one fetch: as many as a DHT lookup gives.
 const MAX_PROVIDERS: usize = 20;
-/// Providers that are asked for the list of chunks at the same time: one may be slow, each costs 32 B a chunk.
-const META_ASKED: usize = 3;
-/// The first time-out of a request; doubled with each silence of the provider (guess).
-const FIRST_TIMEOUT: Millis = Millis(2_000);
-/// The longest time-out.
-const LAST_TIMEOUT: Millis = Millis(30_000);
-/// Silences in a row that all providers together are forgiven; shared out, so that a scarce provider gets more.
-const ATTEMPTS: usize = 8;
-/// A window grows while answers take less than this: `replication.md` allows 250 ms of the rate in flight.
-const FULL_PIPE: Millis = Millis(250);
-/// The most chunks in flight to one provider (1 MiB).
-const MAX_WINDOW: usize = 16;
-/// The most chunks in flight to one provider for all fetches (1.5 MiB): a connection takes 4 MiB.
-pub const MAX_FROM_PEER: usize = 24;
-/// Re-discoveries without a usable provider before the fetch fails.
-const MAX_SEARCHES: u32 = 3;
-/// How long a re-discovery may take: a DHT lookup gives up after 10 s.
-const SEARCH_TIME: Millis = Millis(12_000);
 
 /// What a fetch wants its owner to know. At most one [`FetchEvent::Lied`] per provider, one search at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,26 +97,6 @@ struct Piece {
     asked: u32,
 }
 
-#[derive(Debug)]
-struct Provider {
-    standing: Standing,
-    /// When the list of chunks was asked for.
-    meta_asked: Option<Time>,
-    /// When each chunk was asked for.
-    in_flight: BTreeMap<u32, Time>,
-    window: usize,
-    silences: usize,
-    timeout: Millis,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Usable,
-    Missing,
-    Late,
-    Lied,
-}
-
 impl Fetch {
     /// Starts to get `blob`, of at most `cap` bytes.
     pub fn new(blob: BlobId, cap: u64, providers: impl IntoIterator<Item = PeerId>, now: Time) -> Self {
@@ -177,7 +152,7 @@ impl Fetch {
     }
 
     /// Like [`Fetch::poll`], where `beside` chunks are on their way from each peer for other fetches: all together stay
-    /// within what a connection takes ([`MAX_FROM_PEER`]), and each fetch gets at least one.
+    /// within what a connection takes ([`requests::MAX_FROM_PEER`]), and each fetch gets at least one.
     pub fn poll_beside(&mut self, now: Time, beside: &BTreeMap<PeerId, usize>) -> Vec<(PeerId, BulkMessage)> {
         if self.result.is_some() {
             return Vec::new();
@@ -269,95 +244,6 @@ impl Fetch {
         self.providers.values().filter(|provider| provider.standing == Standing::Usable).count()
     }
 
-    fn expire(&mut self, now: Time) {
-        let attempts = (ATTEMPTS / self.providers.len().max(1)).max(2);
-        let mut silent = Vec::new();
-        for (peer, provider) in &mut self.providers {
-            if provider.standing == Standing::Usable && provider.deadline().is_some_and(|at| at <= now) {
-                provider.silences += 1;
-                provider.timeout = Millis((provider.timeout.0 * 2).min(LAST_TIMEOUT.0));
-                provider.window = 1;
-                silent.push((*peer, provider.silences >= attempts));
-            }
-        }
-        for (peer, given_up) in silent {
-            self.release(peer);
-            if given_up {
-                self.drop_provider(peer, Standing::Late);
-            }
-        }
-    }
-
-    fn search(&mut self, now: Time) {
-        if self.usable() > 0 || self.search_until.is_some_and(|until| until > now) {
-            return;
-        }
-        if self.searches == MAX_SEARCHES {
-            let count = |standing| self.providers.values().filter(|p| p.standing == standing).count() as u32;
-            self.result = Some(Err(FetchError::NoProviders {
-                missing: count(Standing::Missing),
-                late: count(Standing::Late),
-                lied: count(Standing::Lied),
-            }));
-            return;
-        }
-        self.searches += 1;
-        self.search_until = Some(now + SEARCH_TIME);
-        self.events.push_back(FetchEvent::Rediscover);
-    }
-
-    fn ask_meta(&mut self, now: Time) -> Vec<(PeerId, BulkMessage)> {
-        let usable = |provider: &&mut Provider| provider.standing == Standing::Usable;
-        let asked = self.providers.values_mut().filter(usable).filter(|p| p.meta_asked.is_some()).count();
-        let free = self
-            .providers
-            .iter_mut()
-            .filter(|(_, p)| p.standing == Standing::Usable && p.meta_asked.is_none());
-        let mut out = Vec::new();
-        for (peer, provider) in free.take(META_ASKED.saturating_sub(asked)) {
-            provider.meta_asked = Some(now);
-            out.push((*peer, BulkMessage::GetBlob { blob: self.blob }));
-        }
-        out
-    }
-
-    fn ask_chunks(&mut self, now: Time, beside: &BTreeMap<PeerId, usize>) -> Vec<(PeerId, BulkMessage)> {
-        let mut out = Vec::new();
-        let mut wanted: VecDeque<u32> = (0..self.pieces.len() as u32)
-            .filter(|&index| {
-                let piece = &self.pieces[index as usize];
-                piece.bytes.is_none() && piece.asked == 0
-            })
-            .collect();
-        // One chunk a provider and round, so that a short blob is spread as well as a long one.
-        loop {
-            let before = out.len();
-            for (peer, provider) in &mut self.providers {
-                if provider.standing != Standing::Usable || provider.in_flight.len() >= provider.window {
-                    continue;
-                }
-                let all = provider.in_flight.len() + beside.get(peer).copied().unwrap_or(0);
-                if !provider.in_flight.is_empty() && all >= MAX_FROM_PEER {
-                    continue;
-                }
-                let next = wanted.pop_front().or_else(|| {
-                    // The end: a provider with nothing to do repeats one request of another, who may be slow.
-                    let idle = provider.in_flight.is_empty();
-                    let open = |piece: &Piece| idle && piece.bytes.is_none() && piece.asked == 1;
-                    self.pieces.iter().position(open).map(|index| index as u32)
-                });
-                if let Some(index) = next {
-                    provider.in_flight.insert(index, now);
-                    self.pieces[index as usize].asked += 1;
-                    out.push((*peer, BulkMessage::GetChunk { blob: self.blob, index }));
-                }
-            }
-            if out.len() == before {
-                return out;
-            }
-        }
-    }
-
     fn on_meta(&mut self, from: PeerId, size: u64, hashes: Vec<Hash>) {
         let Some(provider) = self.providers.get_mut(&from) else { return };
         if provider.meta_asked.take().is_none() || self.meta.is_some() {
@@ -446,34 +332,3 @@ impl Fetch {
         }
     }
 }
-
-impl Provider {
-    fn new() -> Self {
-        Self {
-            standing: Standing::Usable,
-            meta_asked: None,
-            in_flight: BTreeMap::new(),
-            window: 2,
-            silences: 0,
-            timeout: FIRST_TIMEOUT,
-        }
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        let asked = self.in_flight.values().copied().chain(self.meta_asked).min()?;
-        Some(asked + self.timeout)
-    }
-
-    fn on_answer(&mut self, took: Millis) {
-        if took <= FULL_PIPE {
-            self.window = (self.window + 1).min(MAX_WINDOW);
-        } else {
-            self.window = (self.window - 1).max(1);
-        }
-        self.timeout = Millis((took.0 * 3).clamp(FIRST_TIMEOUT.0, LAST_TIMEOUT.0));
-    }
-}
-
-#[cfg(test)]
-#[path = "fetch_tests.rs"]
-mod tests;
