@@ -1,9 +1,9 @@
 //! What a node asks of its driver: frames, dials, the DHT, the sandbox.
 
 use overlay::io::{DhtCommand, DhtEvent, Input, Output, MAX_FRAME};
-use overlay::sandbox::{SandboxCommand, SandboxEvent};
+use overlay::sandbox::SandboxCommand;
 
-use super::links::side;
+use super::links::{pair, side};
 use super::{Happening, NodeIndex, World};
 use crate::link::Link;
 use crate::peer::Peer;
@@ -27,7 +27,7 @@ impl<P: Peer> World<P> {
             },
             Output::Hangup { peer } => {
                 if let Some(to) = self.find(peer) {
-                    let pair = (node.min(to), node.max(to));
+                    let pair = pair(node, to);
                     let latency = self.links.get(&pair).map_or(0, Link::latency);
                     let mut delays = [latency; 2];
                     delays[side(pair, node)] = 0;
@@ -72,7 +72,6 @@ impl<P: Peer> World<P> {
         let (answer, point) = self.nodes[node].sandbox.handle(self.now, &mut self.rng, command);
         points.extend(point);
         if let Some((at, event)) = answer {
-            let event: SandboxEvent = event;
             self.schedule(at, Happening::Input { node, incarnation, input: Input::Sandbox(event) });
         }
     }

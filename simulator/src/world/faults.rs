@@ -2,7 +2,7 @@
 
 use overlay::io::Input;
 
-use super::links::side;
+use super::links::{pair, side};
 use super::{Happening, NodeIndex, World};
 use crate::peer::Peer;
 use crate::sandbox::ToySandbox;
@@ -64,7 +64,7 @@ impl<P: Peer> World<P> {
     /// From now on nothing goes from one node to the other; a connection gives up after 8 to 16 s of that.
     pub fn block(&mut self, from: NodeIndex, to: NodeIndex) {
         self.blocked.insert((from, to));
-        let pair = (from.min(to), from.max(to));
+        let pair = pair(from, to);
         if let Some(link) = self.links.get(&pair) {
             let generation = link.generation;
             let at = self.now + self.rng.between([8_000_000, 16_000_000]);
@@ -75,7 +75,7 @@ impl<P: Peer> World<P> {
     /// Ends a [`World::block`]; what waited goes on its way.
     pub fn unblock(&mut self, from: NodeIndex, to: NodeIndex) {
         self.blocked.remove(&(from, to));
-        let pair = (from.min(to), from.max(to));
+        let pair = pair(from, to);
         let Some(link) = self.links.get_mut(&pair) else { return };
         for (lane, frame) in std::mem::take(&mut link.held[side(pair, from)]) {
             self.transmit(from, to, lane, frame);
@@ -84,7 +84,7 @@ impl<P: Peer> World<P> {
 
     /// Breaks the connection of two nodes: what is in flight is lost, both notice soon, neither at the same time.
     pub fn cut(&mut self, a: NodeIndex, b: NodeIndex) {
-        let pair = (a.min(b), a.max(b));
+        let pair = pair(a, b);
         let delays = [self.rng.between([0, 400_000]), self.rng.between([0, 400_000])];
         self.break_link(pair, delays);
     }

@@ -17,7 +17,7 @@ impl<P: Peer> World<P> {
 
     /// Are the two connected, and know it both?
     pub fn is_linked(&self, a: NodeIndex, b: NodeIndex) -> bool {
-        self.links.get(&(a.min(b), a.max(b))).is_some_and(|link| link.up == [true; 2])
+        self.links.get(&pair(a, b)).is_some_and(|link| link.up == [true; 2])
     }
 
     pub(super) fn bootstrap(&mut self, node: NodeIndex) {
@@ -40,7 +40,7 @@ impl<P: Peer> World<P> {
     }
 
     pub(super) fn dialled(&mut self, from: NodeIndex, to: NodeIndex) {
-        let pair = (from.min(to), from.max(to));
+        let pair = pair(from, to);
         if let Some(link) = self.links.get(&pair) {
             if link.up == [true; 2] && !link.broken {
                 let peer = self.nodes[to].id;
@@ -93,7 +93,7 @@ impl<P: Peer> World<P> {
     }
 
     pub(super) fn up(&mut self, node: NodeIndex, peer: NodeIndex, generation: u64, step: &mut Step) {
-        let pair = (node.min(peer), node.max(peer));
+        let pair = pair(node, peer);
         let Some(link) = self.links.get_mut(&pair).filter(|link| link.generation == generation) else {
             return;
         };
@@ -116,7 +116,7 @@ impl<P: Peer> World<P> {
     }
 
     pub(super) fn down(&mut self, node: NodeIndex, peer: NodeIndex, generation: u64, step: &mut Step) {
-        let pair = (node.min(peer), node.max(peer));
+        let pair = pair(node, peer);
         let Some(link) = self.links.get_mut(&pair).filter(|link| link.generation == generation) else {
             return;
         };
@@ -137,7 +137,7 @@ impl<P: Peer> World<P> {
     }
 
     pub(super) fn transmit(&mut self, from: NodeIndex, to: NodeIndex, lane: Lane, frame: Vec<u8>) {
-        let pair = (from.min(to), from.max(to));
+        let pair = pair(from, to);
         let direction = side(pair, from);
         let Some(link) = self.links.get_mut(&pair).filter(|link| link.up[direction] && !link.broken) else {
             return;
@@ -181,10 +181,15 @@ impl<P: Peer> World<P> {
     /// The one-way delay of a pair: the same each time they connect.
     fn latency(&self, a: NodeIndex, b: NodeIndex) -> Micros {
         let [low, high] = self.model.latency_ms;
-        let (a, b) = (a.min(b) as u64, a.max(b) as u64);
-        let draw = Rng::new(a << 32 | b, 2).between([low * 1000, high * 1000]);
+        let (a, b) = pair(a, b);
+        let draw = Rng::new((a as u64) << 32 | b as u64, 2).between([low * 1000, high * 1000]);
         draw.max(100)
     }
+}
+
+/// Two nodes as links know them: the lower one first.
+pub(super) fn pair(a: NodeIndex, b: NodeIndex) -> (NodeIndex, NodeIndex) {
+    (a.min(b), a.max(b))
 }
 
 /// Which of the pair the node is: 0 the lower, 1 the higher.

@@ -24,7 +24,7 @@ use crate::link::{Link, LinkModel, Micros};
 use crate::peer::Peer;
 use crate::rng::Rng;
 use crate::sandbox::{Point, ToySandbox};
-use links::side;
+use links::{pair, side};
 
 pub use faults::Death;
 
@@ -236,7 +236,7 @@ impl<P: Peer> World<P> {
                 }
             }
             Happening::Arrive { from, to, generation, lane, frame } => {
-                let pair = (from.min(to), from.max(to));
+                let pair = pair(from, to);
                 let link = self.links.get(&pair).filter(|link| link.generation == generation);
                 if link.is_some_and(|link| link.up[side(pair, to)]) {
                     let peer = self.nodes[from].id;
