@@ -45,10 +45,18 @@ function line({ bar, bench, ...row }) {
   return `${bar ?? bench}\t${shown.map(([name, value]) => `${name} ${value}`).join(", ")}`;
 }
 
-async function main(name = "", ...options) {
+/** The benchmarks that a name means; all but the long ones without any. */
+function called(name) {
   const wanted = name.toLowerCase();
-  const chosen = wanted in LONG ? [wanted] : wanted in BENCHES ? [wanted] : Object.keys(BENCHES).filter((each) => each.startsWith(wanted));
-  if (chosen.length === 0) throw new Error(`no benchmark is called ${name}: ${Object.keys({ ...BENCHES, ...LONG }).join(", ")}`);
+  if (wanted in LONG || wanted in BENCHES) return [wanted];
+  const chosen = Object.keys(BENCHES).filter((each) => each.startsWith(wanted));
+  if (chosen.length > 0) return chosen;
+  console.error(`no benchmark is called ${name}: ${Object.keys({ ...BENCHES, ...LONG }).join(", ")}`);
+  return process.exit(1);
+}
+
+async function main(name = "", ...options) {
+  const chosen = called(name);
   const machine = `${cpus().length} × ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
   console.log(JSON.stringify({ machine, date: new Date().toISOString().slice(0, 10) }));
   console.error(machine);
@@ -70,6 +78,11 @@ async function main(name = "", ...options) {
   process.exit(failed > 0 ? 1 : 0);
 }
 
+// `--known NAME`: only whether there is one.
+if (process.argv[2] === "--known") {
+  called(process.argv[3] ?? "");
+  process.exit(0);
+}
 const { command, env, where } = inNamespace([process.execPath, fileURLToPath(import.meta.url), ...process.argv.slice(2)]);
 if (process.env.TABFARM_NETNS) {
   await main(...process.argv.slice(2));

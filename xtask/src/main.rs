@@ -63,6 +63,8 @@ fn run() -> Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
+        [] | ["help"] => print!("{HELP}"),
+        _ if args.iter().any(|arg| matches!(*arg, "--help" | "-h")) => print!("{HELP}"),
         ["bindgen", input, out, name] => bindgen::run(Path::new(input), Path::new(out), name)?,
         ["setup"] => setup::everything()?,
         ["build"] => build(web::Kind::Quick)?,
@@ -74,7 +76,6 @@ fn run() -> Result<ExitCode> {
         ["service", ref rest @ ..] => service::run_command(rest)?,
         ["fuzz", ref rest @ ..] => fuzz::run_targets(rest)?,
         ["bench", ref rest @ ..] => bench::run_all(rest)?,
-        [] | ["help" | "--help" | "-h"] => print!("{HELP}"),
         _ => bail!("unknown task `{}`\n{HELP}", args.join(" ")),
     }
     Ok(ExitCode::SUCCESS)
