@@ -14,7 +14,8 @@ import { soon } from "../lib/peer.mjs";
 import { inWorld } from "../lib/world.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const LIMIT_MS = 300_000;
+// It compiles a service and all that it needs, from nothing.
+const LIMIT_MS = 900_000;
 
 /** Runs `cargo xtask service …`; `says(text)` waits until it printed that, `ended` is its exit code. */
 function service(world, args) {

@@ -7,6 +7,7 @@ use yew::prelude::*;
 
 use crate::api::{copy_text, Conference};
 use crate::hooks::window;
+use crate::invite::Invite;
 use crate::lobby::people;
 use crate::model::{count, each, field, flag, text, PeerInfo};
 use crate::parts::{PeerChip, Problem};
@@ -169,7 +170,7 @@ pub fn ConferencePage(props: &Props) -> Html {
                     <p class="lead" role="status">{ people(seen.people.len() as u64) }{ " in the conference" }</p>
                 </div>
                 <div class="toolbar">
-                    <Invite />
+                    <CopyInvitation />
                     <button class="button danger" data-testid="voice-leave" onclick={leave}>{ "Leave" }</button>
                 </div>
             </div>
@@ -187,7 +188,7 @@ pub fn ConferencePage(props: &Props) -> Html {
 }
 
 #[component]
-fn Invite() -> Html {
+fn CopyInvitation() -> Html {
     let copied = use_state(|| false);
     let onclick = {
         let copied = copied.clone();
@@ -199,7 +200,13 @@ fn Invite() -> Html {
             });
         })
     };
-    html! { <button class="button" {onclick}><span aria-live="polite">{ if *copied { "Link copied" } else { "Copy invitation" } }</span></button> }
+    let link = window().location().href().unwrap_or_default();
+    html! {
+        <>
+            <button class="button" {onclick}><span aria-live="polite">{ if *copied { "Link copied" } else { "Copy invitation" } }</span></button>
+            <Invite {link} label="QR code" title="Join the conference from another device" />
+        </>
+    }
 }
 
 #[derive(Properties, PartialEq)]

@@ -82,11 +82,15 @@ pub fn go(view: View, service: Option<&str>) {
     let _ = window().location().set_hash(&address);
 }
 
+/// The link of the app, for others.
+pub fn link_here() -> String {
+    let location = window().location();
+    location.origin().unwrap_or_default() + &location.pathname().unwrap_or_default()
+}
+
 /// The link of a service, for others.
 pub fn link_to(view: View, service: &str) -> String {
-    let location = window().location();
-    let (origin, path) = (location.origin().unwrap_or_default(), location.pathname().unwrap_or_default());
-    format!("{origin}{path}{}", address_of(view, service))
+    link_here() + &address_of(view, service)
 }
 
 /// The service that a name, an id or a link means, and the view that shows it.

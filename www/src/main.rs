@@ -45,6 +45,7 @@ mod ide_methods;
 mod ide_output;
 mod ide_projects;
 mod ide_versions;
+mod invite;
 mod json;
 mod lazy;
 mod limits;

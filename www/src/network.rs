@@ -5,7 +5,8 @@ use yew::prelude::*;
 
 use crate::api::Peer;
 use crate::groups::{groups, Group, Part};
-use crate::hooks::use_catalogue;
+use crate::hooks::{link_here, use_catalogue};
+use crate::invite::Invite;
 use crate::map::Map;
 use crate::model::{Path, PeerInfo};
 use crate::parts::{Empty, PeerChip};
@@ -47,6 +48,7 @@ pub fn NetworkView(props: &Props) -> Html {
                     <h1>{ "Network" }</h1>
                     <p class="lead" role="status">{ summary(&status.peers, relayed) }</p>
                 </div>
+                <div class="head-actions"><Invite link={link_here()} label="Invite others" title="Join from another device" /></div>
             </div>
             <div class="columns wide-left">
                 <section class="card map-card" aria-label="Map of peers">

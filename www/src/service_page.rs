@@ -8,8 +8,9 @@ use crate::api::{release_early, show_service_ui, Peer, ServiceUi, Session};
 use crate::card::{state_word, CopyLink};
 use crate::default_ui::DefaultUi;
 use crate::draft::Draft;
-use crate::hooks::{go, Dispatch};
+use crate::hooks::{go, link_to, Dispatch};
 use crate::ide_api::load_ide;
+use crate::invite::Invite;
 use crate::model::{text, texts, Path, PeerInfo, ServiceInfo, SessionInfo};
 use crate::parts::{PeerChip, Problem};
 use crate::pins::Candidates;
@@ -84,6 +85,7 @@ fn ServicePage(props: &Props) -> Html {
                 </div>
                 <div class="head-actions">
                     <Fork service={props.service.clone()} package={package.clone()} dispatch={props.dispatch.clone()} />
+                    <Invite link={link_to(View::Services, &full)} label="QR code" title={format!("Open {} on another device", service_name(&props.service))} />
                     <CopyLink service={full} view={View::Services} name={service_name(&props.service).to_owned()} />
                 </div>
             </div>
