@@ -58,7 +58,7 @@ pub fn Invite(props: &Props) -> Html {
                     { code(&props.link) }
                     <bdi class="mono small wrap" data-testid="invite-link">{ &props.link }</bdi>
                     if is_here_only(&window().location().hostname().unwrap_or_default()) {
-                        <p class="hint" data-testid="invite-here-only">{ "Only this computer understands this address. For other devices, start the relay with --http 0.0.0.0:8080 --tls-local, and open its address in your network." }</p>
+                        <p class="hint" data-testid="invite-here-only">{ "Only this computer understands this address. For other devices, start the relay on an address of your network: docs/operate.md, “A laptop as relay”." }</p>
                     }
                     <button class="button primary" onclick={hide}>{ "Close" }</button>
                 </dialog>

@@ -35,7 +35,8 @@ mod tests;
 mod web;
 
 const HELP: &str = "\
-cargo xtask serve [--http ADDR] [--release]   set up, build and start a relay with the app
+cargo xtask serve [--http ADDR] [--release] [-- RELAY OPTION…]
+                                              set up, build and start a relay with the app
 cargo xtask test [--lint] [--only rust|sim|tabs] [FILE…]
                                               set up and run every test; ends with `N passed, N failed`
 cargo xtask bench [NAME]                      benchmarks: JSON lines to stdout, tables to the terminal
@@ -64,7 +65,9 @@ fn run() -> Result<ExitCode> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         [] | ["help"] => print!("{HELP}"),
-        _ if args.iter().any(|arg| matches!(*arg, "--help" | "-h")) => print!("{HELP}"),
+        _ if args.iter().take_while(|arg| **arg != "--").any(|arg| matches!(*arg, "--help" | "-h")) => {
+            print!("{HELP}")
+        }
         ["bindgen", input, out, name] => bindgen::run(Path::new(input), Path::new(out), name)?,
         ["setup"] => setup::everything()?,
         ["build"] => build(web::Kind::Quick)?,

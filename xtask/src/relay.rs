@@ -9,25 +9,26 @@ use anyhow::{bail, Result};
 use crate::shell::{cargo, root, run};
 use crate::{setup, web};
 
-/// Sets up, builds, and becomes a relay that serves the app. Ctrl-C and SIGTERM reach the relay itself.
+/// Sets up, builds, and becomes a relay that serves the app; what follows `--` is for the relay. Ctrl-C and SIGTERM reach the relay itself.
 pub fn serve(args: &[&str]) -> Result<()> {
     let (mut http, mut kind) = ("127.0.0.1:8080", web::Kind::Quick);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match (*arg, arg.strip_prefix("--http=")) {
+            ("--", _) => break,
             ("--release", _) => kind = web::Kind::Release,
             (_, Some(value)) => http = value,
             ("--http", _) => match args.next() {
                 Some(value) => http = value,
                 None => bail!("--http needs an address, for example 127.0.0.1:8080"),
             },
-            _ => bail!("unknown option `{arg}`: serve knows --http ADDR and --release"),
+            _ => bail!("unknown option `{arg}`: serve knows --http ADDR and --release, and the relay what follows `--`"),
         }
     }
     setup::for_build()?;
     let tree = web::build(kind)?;
     let relay = build(kind)?;
-    become_program(Command::new(relay).args(["--http", http, "--web"]).arg(tree))
+    become_program(Command::new(relay).args(["--http", http, "--web"]).arg(tree).args(args))
 }
 
 /// Builds the relay and says where it is.
