@@ -92,6 +92,8 @@ pub struct Hosted {
     pub put_at: Time,
     /// A newer package that did not take the state over; it is not tried again.
     pub unwanted: Option<PackageId>,
+    /// The service's record names another package, and that was not looked after yet.
+    pub newer: bool,
     /// The manifest's memory limit.
     pub memory_mib: u32,
     /// The manifest's storage limit.
@@ -172,6 +174,7 @@ impl Hosted {
             signed: Vec::new(),
             put_at: Time(0),
             unwanted: None,
+            newer: false,
             memory_mib: 0,
             up_kbps: 0,
             storage_mib: 0,
@@ -204,6 +207,12 @@ impl Hosted {
         let executed = self.instance.as_ref().filter(|instance| instance.is_ready()).map(Instance::executed);
         let from = self.serve_from.filter(|(term, _)| self.group.serves() && *term == self.group.term());
         from.is_some_and(|(_, index)| executed >= Some(index))
+    }
+
+    /// Serves, and nothing of the service is on its way elsewhere: a newer package can go into its log.
+    pub fn takes_version(&self) -> bool {
+        let settled = self.wanted > 1 || self.group.voters().len() == 1;
+        self.is_serving() && self.source.is_none() && settled && !self.group.is_transferring()
     }
 
     /// Runs this package from now on, within what its manifest requires.

@@ -1,10 +1,13 @@
 //! Publishing a service, replacing its module by a newer one, and founding again what nobody serves.
 
+use std::collections::BTreeSet;
+
 use serde_bytes::ByteBuf;
 
 use crate::commands::{no_package, Publishing};
 use crate::handover::source::Purpose as Wants;
 use crate::handover::target::Wanted;
+use crate::hosting::Hosted;
 use crate::id::{PackageId, PeerId, RequestId, ServiceId};
 use crate::instance::machine::{Entry, Upgraded, MACHINE_VERSION};
 use crate::io::{Answer, Error, Event, Lane, Query};
@@ -190,12 +193,19 @@ impl Node {
         self.on_awaited(package, &result, true);
         self.on_recall_prepared(package, &result);
         if let Some(service) = self.upgrading.get(&package).copied() {
-            let done = result.clone().and_then(|()| self.propose_upgrade(service, package));
-            match done {
-                Ok(()) => {
+            let waits = |hosted: &&mut Hosted| !hosted.takes_version();
+            match (&result, self.hosted.get_mut(&service).filter(waits)) {
+                // It began to move meanwhile: whoever serves then is the one to take it.
+                (Ok(()), Some(hosted)) => {
+                    hosted.newer = true;
                     self.upgrading.remove(&package);
                 }
-                Err(reason) => self.on_upgrade_failed(package, &reason),
+                _ => match result.clone().and_then(|()| self.propose_upgrade(service, package)) {
+                    Ok(()) => {
+                        self.upgrading.remove(&package);
+                    }
+                    Err(reason) => self.on_upgrade_failed(package, &reason),
+                },
             }
         }
         if let Some((request, service)) = self.pulls.remove(&package) {
@@ -222,7 +232,7 @@ impl Node {
                 Ok(())
             }
             // Published once the new module has taken the state over.
-            Ok(()) if self.hosted.contains_key(&service) => {
+            Ok(()) if self.hosted.get(&service).is_some_and(|hosted| hosted.group.leads()) => {
                 let proposed = self.propose_upgrade(service, package);
                 if let Some(publishing) = self.publishing.get_mut(&package) {
                     publishing.proposed = Some(self.cx.now);
@@ -230,12 +240,14 @@ impl Node {
                 proposed
             }
             // Somebody else serves it: they get the new record from here, or through the relays.
-            Ok(()) if !self.known_hosts(service).is_empty() => {
+            Ok(()) if !self.servers_elsewhere(service).is_empty() => {
                 self.directory.learn(&self.cx, &mut self.net, &record);
                 let news = Control::Records(vec![ByteBuf::from(record.clone())]);
-                for host in self.known_hosts(service) {
+                for host in self.servers_elsewhere(service) {
                     self.net.send_or_dial(&mut self.cx, host, Lane::Control, &news);
                 }
+                // A copy here may serve next.
+                self.on_service_record(service);
                 self.directory.push_to_relays(&mut self.cx, &mut self.net, vec![record], None);
                 self.on_published(service);
                 Ok(())
@@ -245,6 +257,13 @@ impl Node {
         if let Err(reason) = founded {
             self.fail_publish(service, &reason);
         }
+    }
+
+    /// Who serves, as far as is known here: a member of its group knows who leads it.
+    fn servers_elsewhere(&self, service: ServiceId) -> BTreeSet<PeerId> {
+        let group = self.hosted.get(&service).map(|hosted| &hosted.group);
+        let leader = group.and_then(|group| group.leader()).map(|member| member.peer);
+        self.known_hosts(service).into_iter().chain(leader).filter(|peer| *peer != self.cx.me).collect()
     }
 
     /// A new version whose log entry nobody committed in time: it may run yet.
@@ -348,19 +367,43 @@ impl Node {
         }
     }
 
-    /// A service record was learned: does this node serve an older package of it?
+    /// A service record was learned: does this node run an older package of it?
     pub(crate) fn on_service_record(&mut self, service: ServiceId) {
         self.stop_hosting(service);
         self.keep_record(service);
-        let Some(hosted) = self.hosted.get(&service).filter(|hosted| hosted.is_serving()) else { return };
+        let Some(package) = self.directory.index().service(service, self.cx.now).map(|record| record.package)
+        else {
+            return;
+        };
+        let Some(hosted) = self.hosted.get_mut(&service).filter(|hosted| hosted.instance.is_some()) else {
+            return;
+        };
+        hosted.newer = ![hosted.package, hosted.unwanted].contains(&Some(package));
+        self.heed_newer(service);
+    }
+
+    /// Fetches the newer package that a service's record names, once this node serves and nothing of the service moves.
+    pub(crate) fn heed_newer(&mut self, service: ServiceId) {
+        let Some(hosted) = self.hosted.get_mut(&service) else { return };
+        if !hosted.newer || !hosted.takes_version() {
+            return;
+        }
+        hosted.newer = false;
         let Some(record) = self.directory.index().service(service, self.cx.now) else { return };
-        if [hosted.package, hosted.unwanted].contains(&Some(record.package)) || hosted.source.is_some() {
+        if [hosted.package, hosted.unwanted].contains(&Some(record.package)) {
             return;
         }
         let (package, publisher) = (record.package, record.publisher);
         self.upgrading.insert(package, service);
-        let providers = vec![publisher];
-        self.packages.find_manifest(&mut self.cx, &mut self.net, package, providers);
+        self.packages.find_manifest(&mut self.cx, &mut self.net, package, vec![publisher]);
+    }
+
+    /// Somebody else serves now: a newer record that was not heeded here is theirs to heed.
+    pub(crate) fn pass_newer_on(&mut self, service: ServiceId, waits: bool, to: PeerId) {
+        let waits = waits || self.upgrading.values().any(|of| *of == service);
+        let Some(record) = self.directory.index().service_bytes(service).filter(|_| waits) else { return };
+        let news = Control::Records(vec![ByteBuf::from(record.to_vec())]);
+        self.net.send_or_dial(&mut self.cx, to, Lane::Control, &news);
     }
 
     /// A newer package of a service that is served here is ready: from the next log entry on it runs.

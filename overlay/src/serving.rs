@@ -104,6 +104,9 @@ impl Node {
                     self.on_configured(service);
                 }
                 Happened::Led(leader) => {
+                    let waits = hosted.newer;
+                    self.pass_newer_on(service, waits, leader);
+                    let Some(hosted) = self.hosted.get_mut(&service) else { return };
                     let verdict = hosted.on_handover_led(&mut self.cx, &mut self.packages, leader);
                     self.on_verdict(service, verdict);
                     self.on_authority_changed(service);
@@ -113,6 +116,7 @@ impl Node {
                 Happened::Broken(reason) => self.on_broken(service, reason),
             }
         }
+        self.heed_newer(service);
     }
 
     /// Makes a service of a prepared package here, from nothing.
@@ -292,6 +296,7 @@ impl Node {
         }
         self.forget_checkpoint(&hosted);
         if let Some((to, authority)) = to {
+            self.pass_newer_on(service, hosted.newer, to);
             // The release may come before this node hears who leads: what waited for that goes on now.
             for (consumer, frame) in hosted.server.take_held() {
                 pass_on(&mut self.cx, &mut self.net, to, consumer, &frame);

@@ -1,4 +1,6 @@
-//! A world of one relay and some tabs, without a scenario.
+//! A world of one relay and some tabs, without a scenario. Each test takes what it needs of it.
+
+#![allow(dead_code)]
 
 use overlay::id::RequestId;
 use overlay::io::{Command, Config, Input, Role};
