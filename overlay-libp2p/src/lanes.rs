@@ -20,13 +20,17 @@
 //! - The datagram lane is lossy. Where the platform has a way beside the streams ([`Datagrams`]), its frames take that; else
 //!   its stream, before which few of them wait: the oldest are dropped.
 //!
-//! `behaviour` holds the pairs, `handler` moves bytes on one connection, `shared` is what the two share: handlers
-//! take frames straight from the pair's queues and put them straight into the inbox, without a hop over a channel.
+//! `behaviour` holds the pairs, `handler` the lanes of one connection (`upgrade` names them, `streams` moves their bytes,
+//! `decoder` cuts them into frames), `shared` is what the two share: handlers take frames straight from the pair's queues
+//! and put them straight into the inbox, without a hop over a channel.
 
 mod behaviour;
 mod datagrams;
+mod decoder;
 mod handler;
 mod shared;
+mod streams;
+mod upgrade;
 
 pub use behaviour::{Behaviour, Event, Limit};
 pub use datagrams::Datagrams;
