@@ -166,7 +166,8 @@ impl Reader {
             }
             let mut frames = Vec::new();
             let fed = if direct {
-                self.decoder.advance(read, &mut frames)
+                self.decoder.advance(read, &mut frames);
+                Ok(())
             } else {
                 self.decoder.feed(&chunk[..read], &mut frames)
             };
