@@ -1,27 +1,34 @@
 //! The driver: a swarm, a kernel and one alarm, run by one poll.
+//!
+//! | file | does |
+//! |---|---|
+//! | this one | the poll: outputs carried out, what is due done, the alarm set |
+//! | `network` | what the swarm reports, as inputs for the kernel |
+//! | `platform` | what the driver wants of its platform: a kernel, an alarm, a clock |
+
+mod network;
+mod platform;
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::StreamExt;
-use libp2p::swarm::{NetworkBehaviour, Swarm, SwarmEvent};
-use libp2p::{identify, ping, Multiaddr};
+use libp2p::swarm::{NetworkBehaviour, Swarm};
+use libp2p::Multiaddr;
 use overlay::id::{PeerId, RequestId};
-use overlay::io::{Answer, Command, Error, Event, Input, Output, Path, Status};
-use overlay::sandbox::{SandboxCommand, SandboxEvent};
+use overlay::io::{Command, Error, Input, Output, Path, Status};
+use overlay::sandbox::SandboxEvent;
 use overlay::time::{Millis, Time};
-use web_time::{Instant, SystemTime};
 
-use crate::addresses::{
-    claimed, is_circuit, is_webrtc, kernel_peer, last_peer, libp2p_peer, relay_of, MAX_ADDRESSES,
-};
-use crate::behaviour::{Behaviour, BehaviourEvent};
-use crate::dht::{self, Admit, Dht};
+use crate::addresses::libp2p_peer;
+use crate::behaviour::Behaviour;
+use crate::dht::{Admit, Dht};
 use crate::dials::{Dials, Step};
 use crate::doors::Doors;
-use crate::lanes;
 use crate::relays::{Relays, Use};
+
+pub use platform::{Alarm, Clock, Kernel, Outgoing, TimerAlarm};
 
 /// Commands and sandbox events that wait for the kernel; more commands are refused as `overloaded`.
 const MAX_INPUTS: usize = 4_096;
@@ -29,69 +36,6 @@ const MAX_INPUTS: usize = 4_096;
 const POLL_BUDGET: usize = 512;
 /// Between two sweeps of expired records and idle connections.
 const SWEEP: Millis = Millis::secs(15);
-
-/// The kernel as the driver sees it: [`overlay::Node`], or something simple in a test of the driver.
-pub trait Kernel {
-    /// Takes one input; the outputs are drained before the next.
-    fn handle(&mut self, now: Time, input: Input);
-    /// The next output.
-    fn poll_output(&mut self) -> Option<Output>;
-    /// When to wake it next.
-    fn poll_timeout(&self) -> Option<Time>;
-    /// Its state at a glance.
-    fn status(&self) -> Status;
-}
-
-impl Kernel for overlay::Node {
-    fn handle(&mut self, now: Time, input: Input) {
-        overlay::Node::handle(self, now, input);
-    }
-
-    fn poll_output(&mut self) -> Option<Output> {
-        overlay::Node::poll_output(self)
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        overlay::Node::poll_timeout(self)
-    }
-
-    fn status(&self) -> Status {
-        overlay::Node::status(self)
-    }
-}
-
-/// One alarm of the platform: hidden tabs need one that the browser does not throttle.
-pub trait Alarm {
-    /// Replaces the alarm by one after `delay`.
-    fn set(&mut self, delay: Duration);
-    /// Ready once after each `set`.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
-}
-
-/// What the driver hands to its platform.
-#[derive(Debug)]
-pub enum Outgoing<E> {
-    /// The answer to a command.
-    Answer(RequestId, Result<Answer, Error>),
-    /// Something happened.
-    Event(Event),
-    /// Work for the sandbox; what it reports goes to [`Driver::handle_sandbox`].
-    Sandbox(SandboxCommand),
-    /// A value to keep on disk for later runs, or (`None`) to forget. When it is to be flushed, its end goes to
-    /// [`Driver::handle_stored`].
-    Store {
-        /// Its key.
-        key: String,
-        /// The value.
-        value: Option<Vec<u8>>,
-        /// Somebody waits until it is on the medium.
-        flush: bool,
-    },
-    /// An event of the platform's own protocols.
-    Platform(E),
-    /// The node listens on this address now.
-    Listening(Multiaddr),
-}
 
 /// Drives one node.
 pub struct Driver<P: NetworkBehaviour, K = overlay::Node> {
@@ -189,6 +133,17 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
     /// The driver's clock.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Addresses of the relays that are up.
+    pub fn relays_up(&self) -> Vec<Multiaddr> {
+        self.relays.up().cloned().collect()
+    }
+
+    /// Peers that are connected now, and the path to each.
+    pub fn connected(&self) -> Vec<(libp2p::PeerId, Path)> {
+        let peers = self.swarm.behaviour().lanes.peers();
+        peers.filter_map(|(peer, path)| Some((libp2p_peer(peer)?, path))).collect()
     }
 
     /// Runs the node until it has something for the platform or nothing is left to do.
@@ -310,166 +265,5 @@ impl<P: NetworkBehaviour, K: Kernel> Driver<P, K> {
         if step == Step::Failed {
             self.inputs.push_back(Input::DialFailed { peer });
         }
-    }
-
-    fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent<P>>) -> Option<Outgoing<P::ToSwarm>> {
-        match event {
-            SwarmEvent::Behaviour(event) => return self.on_behaviour(event),
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.relays.on_connected(&peer_id),
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                self.relays.on_down(&peer_id, self.clock.now());
-            }
-            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer_id), .. } => {
-                self.on_dial_failed(peer_id)
-            }
-            SwarmEvent::ExternalAddrConfirmed { address } => self.on_confirmed(&address),
-            SwarmEvent::ExternalAddrExpired { .. } => self.report_addresses(),
-            SwarmEvent::ListenerClosed { listener_id, .. } => {
-                self.relays.on_listener_closed(listener_id, self.clock.now());
-            }
-            SwarmEvent::NewListenAddr { address, .. } => return Some(Outgoing::Listening(address)),
-            _ => {}
-        }
-        None
-    }
-
-    fn on_behaviour(&mut self, event: BehaviourEvent<P>) -> Option<Outgoing<P::ToSwarm>> {
-        match event {
-            BehaviourEvent::Lanes(lanes::Event::Received { peer, lane, frame }) => {
-                self.feed(Input::Received { peer, lane, frame });
-            }
-            BehaviourEvent::Lanes(lanes::Event::Connected { peer, path }) => {
-                self.dials.on_connected(peer);
-                self.feed(Input::Connected { peer, path });
-            }
-            BehaviourEvent::Lanes(lanes::Event::Disconnected { peer }) => {
-                self.feed(Input::Disconnected { peer })
-            }
-            BehaviourEvent::Platform(event) => return Some(Outgoing::Platform(event)),
-            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
-                self.on_identified(peer_id, info)
-            }
-            BehaviourEvent::Identify(_) => {}
-            BehaviourEvent::Ping(event) => self.on_ping(event),
-            BehaviourEvent::Kad(event) => {
-                let now = self.clock.now();
-                let answer = self.dht.on_event(&mut self.swarm.behaviour_mut().kad, now, event);
-                if let Some(answer) = answer {
-                    self.feed(Input::Dht(answer));
-                }
-            }
-        }
-        None
-    }
-
-    fn on_ping(&mut self, event: ping::Event) {
-        match (kernel_peer(&event.peer), event.result) {
-            // The round trip of a circuit says nothing about the direct connection beside it.
-            (Some(peer), Ok(rtt)) if self.swarm.behaviour().lanes.carries(peer, event.connection) => {
-                let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
-                self.feed(Input::Rtt { peer, micros });
-            }
-            (_, Err(ping::Failure::Timeout)) => {
-                self.swarm.close_connection(event.connection);
-            }
-            _ => {}
-        }
-    }
-
-    fn on_identified(&mut self, peer: libp2p::PeerId, info: identify::Info) {
-        if !info.protocols.contains(&dht::PROTOCOL) {
-            return;
-        }
-        for address in info.listen_addrs.into_iter().take(MAX_ADDRESSES) {
-            if let Some(address) = claimed(address, peer) {
-                self.swarm.behaviour_mut().kad.add_address(&peer, address);
-            }
-        }
-    }
-
-    fn on_dial_failed(&mut self, peer_id: libp2p::PeerId) {
-        if !self.swarm.is_connected(&peer_id) {
-            if !self.relays.contains(&peer_id) {
-                self.swarm.behaviour_mut().kad.remove_peer(&peer_id);
-            }
-            self.relays.on_down(&peer_id, self.clock.now());
-        }
-        let Some(peer) = kernel_peer(&peer_id) else { return };
-        if self.dials.on_failed(&mut self.swarm, peer) == Some(Step::Failed) {
-            self.feed(Input::DialFailed { peer });
-        }
-    }
-
-    /// A circuit is ours: the WebRTC behaviour announces the way through it.
-    fn on_confirmed(&mut self, address: &Multiaddr) {
-        if let Some(relay) = relay_of(address).and_then(|relay| last_peer(&relay)) {
-            self.relays.on_up(&relay);
-        }
-        self.report_addresses();
-    }
-
-    /// Tells the kernel, and kad, under which addresses others reach this node.
-    pub fn report_addresses(&mut self) {
-        let local = *self.swarm.local_peer_id();
-        let addresses: Vec<Multiaddr> = self
-            .swarm
-            .external_addresses()
-            .filter_map(|address| address.clone().with_p2p(local).ok())
-            .collect();
-        let mode = if addresses.is_empty() { libp2p::kad::Mode::Client } else { libp2p::kad::Mode::Server };
-        self.swarm.behaviour_mut().kad.set_mode(Some(mode));
-        let addresses = addresses.iter().filter(|address| !is_circuit(address) || is_webrtc(address));
-        self.inputs.push_back(Input::Addresses(addresses.map(Multiaddr::to_string).collect()));
-        self.wake();
-    }
-
-    /// Addresses of the relays that are up.
-    pub fn relays_up(&self) -> Vec<Multiaddr> {
-        self.relays.up().cloned().collect()
-    }
-
-    /// Peers that are connected now, and the path to each.
-    pub fn connected(&self) -> Vec<(libp2p::PeerId, Path)> {
-        let peers = self.swarm.behaviour().lanes.peers();
-        peers.filter_map(|(peer, path)| Some((libp2p_peer(peer)?, path))).collect()
-    }
-}
-
-/// Wall time at the start plus a monotonic clock: milliseconds since the Unix epoch that never go backwards.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    start: Time,
-    origin: Instant,
-}
-
-impl Clock {
-    /// Reads the wall clock, once.
-    pub fn start() -> Self {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { start: Time(since_epoch.as_millis() as u64), origin: Instant::now() }
-    }
-
-    /// The time now.
-    pub fn now(&self) -> Time {
-        self.start + Millis(self.origin.elapsed().as_millis() as u64)
-    }
-}
-
-/// An alarm by `futures-timer`: native threads, or `setTimeout`.
-#[derive(Default)]
-pub struct TimerAlarm(Option<futures_timer::Delay>);
-
-impl Alarm for TimerAlarm {
-    fn set(&mut self, delay: Duration) {
-        self.0 = Some(futures_timer::Delay::new(delay));
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(delay) = &mut self.0 else { return Poll::Pending };
-        let poll = futures::FutureExt::poll_unpin(delay, cx);
-        if poll.is_ready() {
-            self.0 = None;
-        }
-        poll
     }
 }
