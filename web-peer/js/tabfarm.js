@@ -2,31 +2,22 @@
 
 import init, { RawPeer } from './peer/web_peer.js';
 import { Alarm } from './peer/alarm.js';
+import { NOTHING, bytes } from './peer/bodies.js';
 import { Checkpoints } from './peer/checkpoints.js';
+import { TabfarmError, named } from './peer/errors.js';
 import { External } from './peer/external.js';
 import { identity } from './peer/identity.js';
 import { Measures } from './peer/measures.js';
 import { Pins } from './peer/pins.js';
+import { addressesOf } from './peer/relays.js';
+import { Session, ended, failed, moved, received } from './peer/session.js';
+
+export { Session, TabfarmError };
 
 /** How long `join` waits for a relay, in ms. */
 const JOIN_TIME = 20_000;
-/** Messages kept for a session until somebody listens; more are dropped, oldest first. */
-const MAX_BACKLOG = 1_024;
-/** Relays asked for in one `join`. */
-const MAX_RELAYS = 8;
-const NOTHING = new Uint8Array();
 /** Where this script and its parts lie, without a slash at the end. */
 const BASE = new URL('.', import.meta.url).href.slice(0, -1);
-
-/** Why a promise failed: `code` is for programs, `message` for people. */
-export class TabfarmError extends Error {
-  constructor(code, message, details) {
-    super(message);
-    this.name = 'TabfarmError';
-    this.code = code;
-    Object.assign(this, details);
-  }
-}
 
 export class Peer extends EventTarget {
   #raw;
@@ -358,132 +349,6 @@ export class Peer extends EventTarget {
   }
 }
 
-const ended = Symbol('ended');
-const failed = Symbol('failed');
-const moved = Symbol('moved');
-const received = Symbol('received');
-
-export class Session extends EventTarget {
-  #info;
-  #ask;
-  #measures;
-  #closed = false;
-  #backlog = { message: [], datagram: [] };
-  #heard = new Set();
-
-  /** Use `Peer.open`. */
-  constructor(info, ask, measures) {
-    super();
-    this.#info = info;
-    this.#ask = ask;
-    this.#measures = measures;
-  }
-
-  get id() {
-    return this.#info.id;
-  }
-  get service() {
-    return this.#info.service;
-  }
-  get server() {
-    return this.#info.server;
-  }
-  get epoch() {
-    return this.#info.epoch;
-  }
-  get term() {
-    return this.#info.term;
-  }
-  get path() {
-    return this.#info.path;
-  }
-
-  async call(method, body = NOTHING, { deadlineMs = 0 } = {}) {
-    return this.#timed((raw, id) => raw.call(id, this.id, String(method), bytes(body), deadlineMs));
-  }
-
-  async query(method, body = NOTHING, { deadlineMs = 0 } = {}) {
-    return this.#timed((raw, id) => raw.query(id, this.id, String(method), bytes(body), deadlineMs));
-  }
-
-  async read(method, body = NOTHING, { maxAgeMs = 0, deadlineMs = 0 } = {}) {
-    return this.#timed((raw, id) => raw.read(id, this.id, String(method), bytes(body), deadlineMs, maxAgeMs));
-  }
-
-  send(body) {
-    this.#quietly((raw, id) => raw.message(id, this.id, bytes(body)));
-  }
-
-  datagram(body) {
-    this.#quietly((raw, id) => raw.datagram(id, this.id, bytes(body)));
-  }
-
-  close() {
-    if (!this.#closed) this.#quietly((raw, id) => raw.closeSession(id, this.id));
-  }
-
-  /** What came before anybody listened is delivered to the first listener. */
-  addEventListener(type, listener, options) {
-    super.addEventListener(type, listener, options);
-    if (!(type in this.#backlog) || this.#heard.has(type)) return;
-    this.#heard.add(type);
-    queueMicrotask(() => {
-      const waiting = this.#backlog[type];
-      this.#backlog[type] = undefined;
-      for (const detail of waiting) this.dispatchEvent(new CustomEvent(type, { detail }));
-    });
-  }
-
-  [received](type, detail) {
-    const backlog = this.#backlog[type];
-    if (!backlog) return void this.dispatchEvent(new CustomEvent(type, { detail }));
-    if (backlog.length === MAX_BACKLOG) backlog.shift();
-    backlog.push(detail);
-  }
-
-  [moved](info) {
-    this.#info = info;
-    this.dispatchEvent(new CustomEvent('moved', { detail: info }));
-  }
-
-  [failed]({ code = 'refused', message }) {
-    this.dispatchEvent(new CustomEvent('error', { detail: { code, message } }));
-  }
-
-  [ended](reason) {
-    this.#closed = true;
-    this.dispatchEvent(new CustomEvent('close', { detail: { reason } }));
-  }
-
-  #use(give) {
-    if (this.#closed) return Promise.reject(new TabfarmError('disconnected', 'the session is closed'));
-    return this.#ask(give);
-  }
-
-  /** As `#use`, for calls: how long each took is summed up. */
-  async #timed(give) {
-    const [service, start] = [this.service, performance.now()];
-    let ok = false;
-    try {
-      const value = await this.#use(give);
-      ok = true;
-      return value;
-    } finally {
-      this.#measures.take(service, performance.now() - start, ok);
-    }
-  }
-
-  /** For what returns nothing: a failure shows as an `error` event of the session. */
-  #quietly(give) {
-    this.#use(give).catch((error) => this[failed](error));
-  }
-}
-
-/** What goes wrong before the peer sees a request (an argument of the wrong type) has a code as well. */
-function named(error) {
-  return error instanceof TabfarmError ? error : new TabfarmError('refused', String(error?.message ?? error));
-}
-
 let loading;
 
 /** The wasm behind a peer, loaded once; what failed is tried again. */
@@ -493,31 +358,4 @@ function load() {
     throw error;
   });
   return loading;
-}
-
-/** Bytes, or text as UTF-8. */
-function bytes(body) {
-  if (body instanceof Uint8Array) return body;
-  if (body instanceof ArrayBuffer) return new Uint8Array(body);
-  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
-  if (typeof body === 'string') return new TextEncoder().encode(body);
-  throw new TypeError('a body is a Uint8Array, an ArrayBuffer or a string');
-}
-
-/** Multiaddrs of relays. `http(s)` URLs are asked for theirs; by default the server that this script came from is. */
-async function addressesOf(relays) {
-  const given = (relays ?? [new URL('/', import.meta.url).href]).slice(0, MAX_RELAYS);
-  const found = await Promise.all(given.map((relay) => (/^https?:/.test(relay) ? askNode(relay) : [relay])));
-  return [...new Set(found.flat())].slice(0, MAX_RELAYS);
-}
-
-/** The best address of a relay and of those it knows. */
-async function askNode(url) {
-  try {
-    const response = await fetch(new URL('/api/node', url));
-    const { addresses = [], relays = [] } = await response.json();
-    return [addresses[0], ...relays].filter((address) => typeof address === 'string');
-  } catch {
-    return [];
-  }
 }
