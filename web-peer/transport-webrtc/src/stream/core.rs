@@ -3,12 +3,16 @@
 //! **Back-pressure.** A browser delivers messages whether or not somebody reads them, and the specification has no flow
 //! control. So each side says in protobuf field 3, which others skip, up to which byte it accepts data: first with the
 //! first frame that it sends, later whenever a quarter of its buffer has been read. A sender that has been told keeps to
-//! it. Before it has heard anything at all it sends [`UNHEARD`] bytes; a peer whose first frame has no field 3 does
+//! it. Before it has heard anything at all it sends [`sending::UNHEARD`] bytes; a peer whose first frame has no field 3 does
 //! not know credits and is sent to without limit, as the specification has it.
+//!
+//! Here is the stream's life and what it receives, in `sending` what it sends.
+
+mod sending;
 
 use std::{
     cell::{Cell, RefCell},
-    io::{self, ErrorKind, IoSlice},
+    io::{self, ErrorKind},
     rc::Rc,
     task::{Context, Poll, Waker},
 };
@@ -17,12 +21,9 @@ use super::{
     receive::{Partial, Unread},
     Channel,
 };
-use crate::wire::{Flag, Frame, FRAME_OVERHEAD};
+use crate::wire::{Flag, Frame};
+use sending::{Allowed, Fin};
 
-/// Most data in one frame, so that the whole frame stays within the specification's 16 KiB.
-const MAX_DATA: usize = 16 * 1024 - FRAME_OVERHEAD;
-/// What may be sent to a peer that has not sent anything yet. Smaller than the smallest receive buffer.
-const UNHEARD: u64 = 256 * 1024;
 /// Smallest receive buffer.
 const MIN_RECEIVE: usize = 512 * 1024;
 
@@ -67,20 +68,6 @@ pub(crate) struct Core<C: Channel> {
     allowed: Allowed,
     fin: Fin,
     write_stopped: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Allowed {
-    Unheard,
-    UpTo(u64),
-    NoLimit,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fin {
-    Unsent,
-    Sent,
-    Acknowledged,
 }
 
 impl<C: Channel> Core<C> {
@@ -181,52 +168,6 @@ impl<C: Channel> Core<C> {
         Poll::Pending
     }
 
-    pub(crate) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if let Err(error) = self.writable() {
-            return Poll::Ready(Err(error));
-        }
-        let total: usize = bufs.iter().map(|buf| buf.len()).sum();
-        if total == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        let room = self.room().min(total);
-        if room == 0 {
-            register(&mut self.writer, cx);
-            return Poll::Pending;
-        }
-        let mut written = 0;
-        while written < room {
-            let len = (room - written).min(MAX_DATA);
-            if !self.send_data(bufs, written, len) {
-                self.fail(ErrorKind::ConnectionReset);
-                return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
-            }
-            written += len;
-        }
-        self.sent += written as u64;
-        Poll::Ready(Ok(written))
-    }
-
-    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.fin != Fin::Unsent || self.write_stopped {
-            return Poll::Ready(Ok(()));
-        }
-        if let Err(error) = self.writable() {
-            return Poll::Ready(Err(error));
-        }
-        if !self.open {
-            register(&mut self.writer, cx);
-            return Poll::Pending;
-        }
-        self.fin = Fin::Sent;
-        self.send_flag(Flag::Fin);
-        Poll::Ready(Ok(()))
-    }
-
     /// Nobody holds the stream any more.
     pub(crate) fn on_dropped(&mut self) {
         (self.reader, self.writer) = (None, None);
@@ -266,16 +207,6 @@ impl<C: Channel> Core<C> {
         self.shared.unread.set(held);
         self.unread.push(bytes, at, end);
         wake(&mut self.reader);
-    }
-
-    fn on_credit(&mut self, credit: u64) {
-        let before = match self.allowed {
-            Allowed::UpTo(before) => before,
-            _ => 0,
-        };
-        // Never less than before, whatever the order in which messages are handled.
-        self.allowed = Allowed::UpTo(credit.max(before));
-        wake(&mut self.writer);
     }
 
     fn on_flag(&mut self, flag: Flag) {
@@ -321,36 +252,6 @@ impl<C: Channel> Core<C> {
         }
     }
 
-    fn writable(&self) -> io::Result<()> {
-        if let Some(kind) = self.failed {
-            return Err(kind.into());
-        }
-        if self.closed {
-            return Err(ErrorKind::ConnectionReset.into());
-        }
-        if self.write_stopped || self.fin != Fin::Unsent {
-            return Err(ErrorKind::BrokenPipe.into());
-        }
-        Ok(())
-    }
-
-    /// Bytes that may be sent now.
-    fn room(&self) -> usize {
-        if !self.open {
-            return 0;
-        }
-        let limit = match self.allowed {
-            Allowed::Unheard => UNHEARD.saturating_sub(self.sent),
-            Allowed::UpTo(limit) => limit.saturating_sub(self.sent),
-            Allowed::NoLimit => u64::MAX,
-        };
-        if limit == 0 {
-            return 0;
-        }
-        let room = self.limits.send.saturating_sub(self.channel.buffered());
-        usize::try_from(limit).map_or(room, |limit| limit.min(room))
-    }
-
     /// Lets the peer send on, once a quarter of the buffer has been read.
     fn grant(&mut self) {
         let next = self.consumed + self.limits.receive as u64;
@@ -358,54 +259,6 @@ impl<C: Channel> Core<C> {
         if worth_it && self.granted > 0 && matches!(self.allowed, Allowed::UpTo(_)) && !self.remote_fin {
             self.granted = next;
             self.send(Frame { credit: Some(next), ..Frame::default() });
-        }
-    }
-
-    fn send_flag(&mut self, flag: Flag) {
-        let credit = self.first_credit();
-        self.send(Frame { flag: Some(flag), credit, data: None });
-    }
-
-    /// The credit that goes with the first frame.
-    fn first_credit(&mut self) -> Option<u64> {
-        if self.granted > 0 {
-            return None;
-        }
-        self.granted = self.consumed + self.limits.receive as u64;
-        Some(self.granted)
-    }
-
-    fn send(&self, frame: Frame<'_>) -> bool {
-        if !self.open || self.closed || self.closing {
-            return false;
-        }
-        let mut scratch = self.shared.scratch.borrow_mut();
-        scratch.clear();
-        frame.encode(&mut scratch);
-        self.channel.send(&scratch)
-    }
-
-    /// Sends `len` bytes of `bufs` from `skip` on as one frame.
-    fn send_data(&mut self, bufs: &[IoSlice<'_>], skip: usize, len: usize) -> bool {
-        let credit = self.first_credit();
-        let mut skip = skip;
-        let mut rest = bufs;
-        while let [first, tail @ ..] = rest {
-            if skip < first.len() {
-                break;
-            }
-            skip -= first.len();
-            rest = tail;
-        }
-        match rest.first() {
-            Some(first) if first.len() - skip >= len => {
-                self.send(Frame { data: Some(&first[skip..skip + len]), credit, flag: None })
-            }
-            _ => {
-                let joined: Vec<u8> =
-                    rest.iter().flat_map(|buf| buf.iter().copied()).skip(skip).take(len).collect();
-                self.send(Frame { data: Some(&joined), credit, flag: None })
-            }
         }
     }
 
