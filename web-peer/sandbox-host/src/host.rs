@@ -2,21 +2,32 @@
 //!
 //! Every instance has a worker of its own. Runs that are commanded in one turn of the page's loop leave in one message.
 //! Gas ends a guest that does not come back; the deadline is for what gas cannot see (a browser that lost the worker).
+//!
+//! | file | does |
+//! |---|---|
+//! | this one | commands in, events out, once a turn; looks at deadlines |
+//! | `packages` | modules that are inspected, tried and kept |
+//! | `instances` | the worker of each instance: what it is told, what it answers |
+
+mod instances;
+mod packages;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
-use js_sys::{Array, ArrayBuffer, BigInt, Object, Reflect, Uint8Array};
+use js_sys::{Array, BigInt, Object, Reflect};
 use overlay::id::{InstanceId, PackageId};
-use overlay::sandbox::{Limits, SandboxCommand, SandboxEvent};
+use overlay::sandbox::{SandboxCommand, SandboxEvent};
 use wasm_bindgen::prelude::*;
-use web_sys::{MessageChannel, MessageEvent, MessagePort, Performance, Window};
+use web_sys::{Performance, Window};
 
-use crate::codec::{self, Answer};
+use crate::codec;
 use crate::frame::Frame;
-use crate::inspector::{Inspector, Rules, Verdict};
+use crate::inspector::Inspector;
 use crate::trial::Trials;
+use instances::{Instance, Waiting};
+use packages::Prepared;
 
 /// An instance that has answered nothing for so long is ended. Generous, since gas is the real limit.
 const DEADLINE_MS: f64 = 10_000.0;
@@ -24,14 +35,8 @@ const DEADLINE_MS: f64 = 10_000.0;
 const INSPECT_DEADLINE_MS: f64 = 30_000.0;
 /// How often deadlines are looked at, while something is under way.
 const TICK_MS: i32 = 1_000;
-/// Commands that may wait in one worker; the kernel's own queues are shorter.
-const MAX_WAITING: usize = 16_384;
 /// Bytes of runs that may wait to leave in one message.
 const MAX_BATCH: usize = 4 << 20;
-/// Bytes of a page of wasm memory.
-const PAGE: u64 = 65_536;
-/// Prepared packages that are kept; the one unused for longest goes first.
-const MAX_PACKAGES: usize = 64;
 
 /// The sandbox of one page. Clones are the same sandbox.
 #[derive(Clone)]
@@ -65,34 +70,6 @@ struct State {
     events: Vec<SandboxEvent>,
     flushing: bool,
     ticking: Option<i32>,
-}
-
-struct Prepared {
-    code: ArrayBuffer,
-    limits: Limits,
-    used: f64,
-}
-
-struct Instance {
-    worker: u32,
-    port: MessagePort,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
-    batch: Vec<u8>,
-    waiting: VecDeque<Waiting>,
-    /// Bytes of its memory, as its last event left it.
-    memory: u64,
-    /// When the worker last answered, or was last given something to do while idle.
-    since: f64,
-    /// The last tick found it late: a page that was asleep itself gets one more tick to read its messages.
-    late: bool,
-}
-
-/// An answer that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waiting {
-    Created,
-    Ran(u64),
-    Snapshot(u64),
 }
 
 impl SandboxHost {
@@ -196,193 +173,6 @@ impl Shared {
         }
     }
 
-    fn prepare(
-        self: &Rc<Self>,
-        state: &mut State,
-        package: PackageId,
-        module: &[u8],
-        rules: Rules,
-    ) -> Result<(), String> {
-        if module.len() > service_abi::limits::MAX_MODULE {
-            return Err(format!(
-                "the module has {} bytes, more than {}",
-                module.len(),
-                service_abi::limits::MAX_MODULE
-            ));
-        }
-        if state.inspector.is_none() {
-            let (answered, broken) = (Rc::downgrade(self), Rc::downgrade(self));
-            let inspector = Inspector::new(
-                &self.base_url,
-                move |verdict| upgrade(&answered, |shared| shared.inspected(verdict)),
-                move || {
-                    upgrade(&broken, |shared| shared.inspector_failed("the inspector could not be loaded"))
-                },
-            );
-            state.inspector = Some(inspector.map_err(|_| "the inspector could not be started")?);
-        }
-        state.inspecting_since.get_or_insert(self.now());
-        match &mut state.inspector {
-            Some(inspector) => inspector.prepare(package, module, rules),
-            None => Err("the inspector could not be started".into()),
-        }
-    }
-
-    fn inspected(self: &Rc<Self>, verdict: Verdict) {
-        let trial = {
-            let mut state = self.state.borrow_mut();
-            let Some(inspector) = &mut state.inspector else { return };
-            let Some((package, (limits, examples))) = inspector.next() else { return };
-            state.inspecting_since = inspector.is_busy().then(|| self.now());
-            match verdict {
-                Ok(code) => {
-                    state.keep(package, Prepared { code, limits, used: self.now() });
-                    Ok(state.trials.begin(package, examples))
-                }
-                Err(reason) => Err(SandboxEvent::Refused { package, reason }),
-            }
-        };
-        match trial {
-            Ok(commands) => commands.into_iter().for_each(|command| self.command(command)),
-            Err(refused) => (self.on_event)(refused),
-        }
-    }
-
-    /// Refuses what waits; the next module gets a new inspector.
-    fn inspector_failed(&self, reason: &str) {
-        let mut refused = Vec::new();
-        {
-            let mut state = self.state.borrow_mut();
-            state.inspecting_since = None;
-            if let Some(mut inspector) = state.inspector.take() {
-                refused.extend(std::iter::from_fn(|| inspector.next()));
-                state.ended_inspectors.push(inspector);
-            }
-        }
-        for (package, _) in refused {
-            (self.on_event)(SandboxEvent::Refused { package, reason: reason.to_owned() });
-        }
-    }
-
-    fn create(
-        self: &Rc<Self>,
-        state: &mut State,
-        id: InstanceId,
-        package: PackageId,
-        restore: Option<Vec<u8>>,
-    ) -> Result<(), String> {
-        if state.instances.contains_key(&id) {
-            return Err("the instance exists already".into());
-        }
-        if let Some(prepared) = state.packages.get_mut(&package) {
-            prepared.used = self.now();
-        }
-        let (message, transfer) = state.start_message("create", package, restore.as_deref())?;
-        if state.frame.is_none() {
-            let weak = Rc::downgrade(self);
-            let lost = move |worker| upgrade(&weak, |shared| shared.worker_lost(worker));
-            let frame =
-                Frame::new(&self.base_url, lost).map_err(|_| "the sandbox's frame could not be made")?;
-            state.frame = Some(frame);
-        }
-        let channel = MessageChannel::new().map_err(|_| "no message channel could be made")?;
-        let port = channel.port1();
-        let weak = Rc::downgrade(self);
-        let on_message = Closure::new(move |event: MessageEvent| {
-            upgrade(&weak, |shared| shared.received(id, event.data()));
-        });
-        port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        state.workers = state.workers.wrapping_add(1);
-        let instance = Instance {
-            worker: state.workers,
-            port,
-            _on_message: on_message,
-            batch: Vec::new(),
-            waiting: VecDeque::new(),
-            memory: 0,
-            since: self.now(),
-            late: false,
-        };
-        if let Some(frame) = &state.frame {
-            frame.create(instance.worker, channel.port2());
-        }
-        state.instances.insert(id, instance);
-        self.post(state, id, Waiting::Created, &message, &transfer);
-        Ok(())
-    }
-
-    /// The instance, with one more answer due.
-    fn instance<'a>(
-        &self,
-        state: &'a mut State,
-        id: InstanceId,
-        waiting: Waiting,
-    ) -> Result<&'a mut Instance, String> {
-        let instance = state.instances.get_mut(&id).ok_or("there is no such instance")?;
-        if instance.waiting.len() >= MAX_WAITING {
-            return Err("too many commands wait".into());
-        }
-        if instance.waiting.is_empty() {
-            (instance.since, instance.late) = (self.now(), false);
-        }
-        instance.waiting.push_back(waiting);
-        Ok(instance)
-    }
-
-    /// Posts one of the rarer commands, after the runs before it.
-    fn post(&self, state: &mut State, id: InstanceId, waiting: Waiting, message: &Object, transfer: &Array) {
-        self.send_batch(state, id);
-        let posted = self.instance(state, id, waiting).and_then(|instance| {
-            let posted = instance.port.post_message_with_transferable(message, transfer);
-            posted.map_err(|_| "the command could not be sent to the worker".into())
-        });
-        if let Err(reason) = posted {
-            self.fail(state, id, reason);
-        }
-    }
-
-    fn send_batch(&self, state: &mut State, id: InstanceId) {
-        let Some(instance) = state.instances.get_mut(&id).filter(|instance| !instance.batch.is_empty())
-        else {
-            return;
-        };
-        let bytes = Uint8Array::from(instance.batch.as_slice()).buffer();
-        instance.batch.clear();
-        if instance.port.post_message(&bytes).is_err() {
-            self.fail(state, id, "the command could not be sent to the worker".into());
-        }
-    }
-
-    fn received(self: &Rc<Self>, id: InstanceId, data: JsValue) {
-        let mut events = Vec::new();
-        {
-            let mut state = self.state.borrow_mut();
-            let Some(instance) = state.instances.get_mut(&id) else { return };
-            (instance.since, instance.late) = (self.now(), false);
-            if let Err(reason) = instance.read(id, data, &mut events) {
-                state.end(id);
-                events.push(SandboxEvent::Failed { instance: id, reason });
-            }
-            self.schedule(&mut state);
-        }
-        events.into_iter().for_each(|event| self.emit(event));
-    }
-
-    fn worker_lost(&self, worker: u32) {
-        let mut state = self.state.borrow_mut();
-        let found = state.instances.iter().find(|(_, instance)| instance.worker == worker).map(|(id, _)| *id);
-        if let Some(id) = found {
-            self.fail(&mut state, id, "the worker could not be started".into());
-            self.schedule(&mut state);
-        }
-    }
-
-    /// Ends an instance and reports why after this turn.
-    fn fail(&self, state: &mut State, instance: InstanceId, reason: String) {
-        state.end(instance);
-        state.events.push(SandboxEvent::Failed { instance, reason });
-    }
-
     /// Sees to it that `flush` and `tick` come when they are needed.
     fn schedule(&self, state: &mut State) {
         let work = !state.events.is_empty()
@@ -461,102 +251,9 @@ impl Drop for Shared {
 }
 
 impl State {
-    fn keep(&mut self, package: PackageId, prepared: Prepared) {
-        self.packages.insert(package, prepared);
-        if self.packages.len() > MAX_PACKAGES {
-            let oldest =
-                self.packages.iter().min_by(|(_, a), (_, b)| a.used.total_cmp(&b.used)).map(|(id, _)| *id);
-            oldest.and_then(|oldest| self.packages.remove(&oldest));
-        }
-    }
-
-    /// The message that starts a module, and what it transfers.
-    fn start_message(
-        &self,
-        command: &str,
-        package: PackageId,
-        restore: Option<&[u8]>,
-    ) -> Result<(Object, Array), String> {
-        let prepared = self.packages.get(&package).ok_or("the package is not prepared")?;
-        let limits = &prepared.limits;
-        let restore = restore.map(|state| Uint8Array::from(state).buffer());
-        let values = object(&[
-            ("code", prepared.code.clone().into()),
-            ("restore", restore.clone().map_or(JsValue::NULL, JsValue::from)),
-            ("gas", (limits.gas_per_event as f64).into()),
-            ("depth", limits.stack_depth.min(i32::MAX as u32).into()),
-            ("outputBytes", limits.output_bytes.into()),
-            ("kvBytes", (limits.kv_bytes as f64).into()),
-            ("memoryPages", limits.memory_pages.into()),
-        ]);
-        Ok((object(&[(command, values.into())]), restore.iter().collect()))
-    }
-
-    fn end(&mut self, id: InstanceId) {
-        if let Some(instance) = self.instances.remove(&id) {
-            instance.hush();
-            if let Some(frame) = &self.frame {
-                frame.stop(instance.worker);
-            }
-            self.ended.push(instance);
-        }
-    }
-
     fn is_busy(&self) -> bool {
         self.inspecting_since.is_some()
             || self.instances.values().any(|instance| !instance.waiting.is_empty())
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        self.hush();
-    }
-}
-
-impl Instance {
-    /// Hears nothing more from its worker.
-    fn hush(&self) {
-        self.port.set_onmessage(None);
-        self.port.close();
-    }
-
-    /// Reads a message of the worker; `Err` says why the instance is gone.
-    fn read(&mut self, id: InstanceId, data: JsValue, events: &mut Vec<SandboxEvent>) -> Result<(), String> {
-        let unexpected = || String::from("the worker answered what it was not asked");
-        if data.has_type::<ArrayBuffer>() {
-            let bytes = Uint8Array::new(&data).to_vec();
-            let mut rest = bytes.as_slice();
-            while let Some(answer) = codec::read_answer(&mut rest) {
-                let Answer { run, outcome, pages } = answer.map_err(|_| unexpected())?;
-                self.expect(Waiting::Ran(run)).ok_or_else(unexpected)?;
-                self.memory = u64::from(pages) * PAGE;
-                events.push(SandboxEvent::Ran { instance: id, run, outcome });
-            }
-            return Ok(());
-        }
-        let field = |name: &str| Reflect::get(&data, &name.into()).unwrap_or_default();
-        if let Some(reason) = field("failed").as_string() {
-            return Err(reason);
-        }
-        if field("created").is_truthy() {
-            self.expect(Waiting::Created).ok_or_else(unexpected)?;
-            events.push(SandboxEvent::Created { instance: id });
-            return Ok(());
-        }
-        let state = field("state").dyn_into::<ArrayBuffer>().map_err(|_| unexpected())?;
-        match self.waiting.pop_front() {
-            Some(Waiting::Snapshot(run)) => {
-                let state = Uint8Array::new(&state).to_vec();
-                events.push(SandboxEvent::Snapshot { instance: id, run, state });
-                Ok(())
-            }
-            _ => Err(unexpected()),
-        }
-    }
-
-    fn expect(&mut self, answer: Waiting) -> Option<()> {
-        (self.waiting.pop_front()? == answer).then_some(())
     }
 }
 
