@@ -18,7 +18,7 @@ const MAX_DIALS: usize = 64;
 const MAX_WAITING: usize = 64;
 /// A watched peer that said nothing for this long is asked.
 const PING_AFTER: Millis = Millis(350);
-/// One that said nothing for this long is silent (bars.md, F1: a killed browser is noticed within 1.5 s).
+/// One that said nothing for this long is silent (`docs/reliability.md`, F1: a killed browser is noticed within 1.5 s).
 const SILENT_AFTER: Millis = Millis(1400);
 /// Queries of one peer at once, in tenths.
 const QUERY_BURST: u64 = 600;

@@ -1,7 +1,7 @@
 //! Keeping a replicated service at its number of replicas: who votes, who is missing, who is asked to join.
 //!
 //! The leader alone decides. Every configuration has an odd number of voters: state holders, and where their number is
-//! even a witness (replication.md, The group). A member counts as lost when it is not connected, silent, or says that
+//! even a witness (`docs/protocols/replicas.md`). A member counts as lost when it is not connected, silent, or says that
 //! it has no such group. Repair is one joint change at a time: seed first, join second.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -24,7 +24,7 @@ pub struct Limits {
     pub kv_bytes: u64,
 }
 
-/// The kinds of event that `handle` takes (`service-abi.md`).
+/// The kinds of event that a module's `handle` takes; the numbers are the ABI's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum EventKind {

@@ -1,8 +1,8 @@
 //! Standbys: warm copies of a `single` service, and what a tab does with them when it is about to go.
 //!
 //! A standby is a learner of the group: it holds the state and executes the log, and no majority counts it. A handover to it
-//! needs no copy of the state. A tab that is closed or frozen has time for one message a service (replication.md,
-//! Handover): its log ends here, and the standby goes on in the next epoch once it has executed all of it.
+//! needs no copy of the state. A tab that is closed or frozen has time for one message a service (`docs/protocols/standby.md`):
+//! its log ends here, and the standby goes on in the next epoch once it has executed all of it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The invariants of `replication.md`, checked after every event from what nodes are told and do.
+//! The invariants of replication and handover, checked after every event from what nodes are told and do.
 //!
 //! | | checked here |
 //! |---|---|

@@ -2,7 +2,7 @@
 //!
 //! A `single` or stateless service lives in the memory of one tab. Its host stores the state every few seconds, and the
 //! package once. A tab that was reloaded, or whose browser crashed, gives the kernel what it finds ([`Node::recall`]); once
-//! the node has joined and nobody else serves the service, it goes on in a new epoch (replication.md, Authority). Sessions
+//! the node has joined and nobody else serves the service, it goes on in a new epoch (`docs/protocols/checkpoints.md`). Sessions
 //! whose consumers have seen more than the checkpoint holds are ended with a reason; the others go on.
 //!
 //! | file | holds |

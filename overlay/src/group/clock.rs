@@ -12,7 +12,7 @@ use crate::wire::Member;
 pub const TICK: Millis = Millis(50);
 pub(super) const HEARTBEAT_TICKS: usize = 2;
 pub(super) const ELECTION_TICKS: usize = 10;
-/// Witnesses wait longer than any state holder, so that one of those wins when it can (replication.md, Witness).
+/// Witnesses wait longer than any state holder, so that one of those wins when it can.
 const WITNESS_ELECTION_TICKS: usize = 25;
 /// After the leader's connection closed, the first of those who may follow elects after this time,
 const HASTEN: Millis = Millis(20);
@@ -105,7 +105,7 @@ impl Group {
 
     /// raft-rs draws its time-out from the thread's randomness after each reset. Ours is a function of the raft id
     /// and the term: the same in each run of a seed, different between members, new in each term (equal time-outs
-    /// livelock elections: replication.md, Elections).
+    /// livelock elections).
     pub(super) fn set_timeout(&mut self) {
         let base = election_base(self.witness);
         let mixed = (self.id ^ self.raft.raft.term.wrapping_mul(0x9e37_79b9_7f4a_7c15))

@@ -1,4 +1,4 @@
-//! Rest: a group in which nothing happens costs nothing (bars.md, P15).
+//! Rest: a group in which nothing happens costs nothing (`docs/performance.md`, P15).
 //!
 //! The leader alone decides. Once all members have everything and nothing happened for [`REST_AFTER`], it says so and ceases
 //! to tick; a member that has exactly this log ceases as well. Nothing is promised by resting: a leader that was replaced

@@ -71,7 +71,7 @@ const PAGES_PER_MIB: u32 = (1 << 20) / service_abi::limits::PAGE;
 /// Bytes that one event may put out under ABI 1: two bodies of the largest size.
 pub const OUTPUT_BYTES: u32 = 2 * crate::io::MAX_BODY as u32;
 
-/// What an author writes. Defaults are those of `interfaces.md`.
+/// What an author writes. Everything but name, version, engine, state and interface has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Manifest {

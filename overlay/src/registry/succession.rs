@@ -1,6 +1,6 @@
 //! Who was given a service by whom: from the host that its publisher named, each host signs its successor.
 //!
-//! A chain of signatures lets anybody refuse an outsider that merely claims to serve (replication.md, Authority). It does
+//! A chain of signatures lets anybody refuse an outsider that merely claims to serve (`docs/decisions`, 10). It does
 //! not tell whether a former host still serves: that is what epoch and term are for. A chain never names a peer twice:
 //! who gets the service back goes on from where it stood.
 

@@ -8,7 +8,7 @@ use serde_bytes::ByteBuf;
 use super::{refuse, WireError};
 use crate::id::{PeerId, ServiceId};
 
-/// The most learners of a group (replication.md, The group).
+/// The most learners of a group: standbys, or copies that answer reads.
 pub const MAX_LEARNERS: usize = 2;
 
 /// The highest index, term and epoch at which a log may start: counting on from there never overflows.

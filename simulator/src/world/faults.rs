@@ -12,7 +12,7 @@ use crate::sandbox::ToySandbox;
 pub enum Death {
     /// A closed tab: its peers notice within 30 ms and a one-way delay.
     Closed,
-    /// A killed browser: its peers notice after 12 to 17 s (`platform-facts.md`: 15.7 s).
+    /// A killed browser: its peers notice after 12 to 17 s (measured: 15.7 s).
     Silent,
 }
 

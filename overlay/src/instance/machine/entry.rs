@@ -9,7 +9,7 @@ use crate::id::PackageId;
 use crate::time::Time;
 use crate::wire::SessionInput;
 
-/// Version of this machine's rules; a group runs the lowest of its members (replication.md, Determinism).
+/// Version of this machine's rules; a group runs the lowest of its members.
 pub const MACHINE_VERSION: u16 = 1;
 
 /// What the log of a service holds.

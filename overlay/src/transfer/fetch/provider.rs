@@ -8,7 +8,7 @@ use crate::time::{Millis, Time};
 pub(super) const FIRST_TIMEOUT: Millis = Millis(2_000);
 /// The longest time-out.
 pub(super) const LAST_TIMEOUT: Millis = Millis(30_000);
-/// A window grows while answers take less than this: `replication.md` allows 250 ms of the rate in flight.
+/// A window grows while answers take less than this: in flight is what the provider gives in this time.
 const FULL_PIPE: Millis = Millis(250);
 /// The most chunks in flight to one provider (1 MiB).
 pub(super) const MAX_WINDOW: usize = 16;
