@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::id::{InstanceId, PackageId, PeerId};
 use crate::manifest::ExampleCall;
 
+/// The kinds of event that a module's `handle` takes.
+pub use service_abi::Kind as EventKind;
+
 /// Limits that decide an event's outcome. They come from the manifest, never from the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -24,30 +27,8 @@ pub struct Limits {
     pub kv_bytes: u64,
 }
 
-/// The kinds of event that a module's `handle` takes; the numbers are the ABI's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum EventKind {
-    /// A session opened.
-    Open = 0,
-    /// An ordered message from a session.
-    Message = 1,
-    /// A session closed.
-    Close = 2,
-    /// A call: input is u16 LE method length, method, body.
-    Call = 3,
-    /// A read-only call: its writes are discarded.
-    Query = 4,
-    /// A timer fired; `session` is the timer's id.
-    Timer = 5,
-    /// The answer to an outgoing call; `session` is the request's id.
-    Reply = 6,
-    /// The module was replaced by a newer version.
-    Upgrade = 7,
-}
-
 /// One event for one instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestEvent {
     /// What happened.
     pub kind: EventKind,
@@ -60,7 +41,6 @@ pub struct GuestEvent {
     /// The consumer of `session`, where there is one.
     pub consumer: Option<PeerId>,
     /// What `input(ptr)` copies to the guest.
-    #[serde(with = "serde_bytes")]
     pub input: Vec<u8>,
 }
 
