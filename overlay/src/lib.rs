@@ -18,7 +18,8 @@
 //! | [`instance`] | committed entries into the sandbox, outcomes into replicated sessions; images |
 //! | [`session`] | both sides of a session |
 //! | [`seeded`] | bugs on purpose, for the simulator's checks of its checks; never in a tab or relay |
-//! | `hosting`, `serving`, `offers`, `handover`, `replicas`, `checkpoint` | a service served here; who takes what; moving it; keeping its replicas; its state on disk |
+//! | `hosting`, `serving`, `offers`, `handover` | a service served here; who takes what; moving it |
+//! | `replicas`, `checkpoint`, `revival` | keeping its replicas; its state on disk; a group that is gone comes back from there |
 //! | `balance`, `placement`, `reads`, `standby` | shedding load; run it here or call it there; copies that answer reads, and warm ones |
 
 pub mod group;

@@ -15,7 +15,8 @@
 //! | [`run`] | one run of a scenario: commands, consumers, faults |
 //! | [`check`] | the invariants H1 to H7 |
 //! | [`history`] | what consumers asked and heard, and whether that can be: linearizable, exactly once |
-//! | [`report`] | what a run found, as a table and as JSON |
+//! | [`report`], [`plots`] | what a run found, as a table and as JSON, and as pictures |
+//! | [`rng`] | randomness from the seed |
 //!
 //! Scope: frames, connections, time. Not modelled: NAT types, addresses, congestion inside one link's lanes, lying
 //! nodes, clocks that run at different speeds.
