@@ -28,6 +28,8 @@ pub(crate) struct Publishing {
     pub(crate) epoch: u64,
     /// When it was put into the log of the running service.
     pub(crate) proposed: Option<Time>,
+    /// Whom it was told who serve elsewhere.
+    pub(crate) asked: Option<crate::acceptance::Asked>,
 }
 
 /// A `package` command under way.

@@ -10,6 +10,7 @@
 //! | [`io`], [`sandbox`], [`id`], [`time`], [`wire`] | data at the borders; identities; bounded, versioned messages |
 //! | `node`, `cx`, `net`, `peering` | dispatch and signals; connections and heartbeats; meeting peers |
 //! | `commands`, `lookup`, `publishing`, `consuming` | what a person asks for: in general, by name, of publishers, of consumers |
+//! | `acceptance` | whether those who serve take a newer version |
 //! | `external` | services that run outside of all tabs, at a URL |
 //! | `nicknames`, `rings` | people's names in the DHT; asking a person into a conference |
 //! | `directory`, [`registry`] | searching; signed records and the index of them |
@@ -36,6 +37,7 @@ pub mod time;
 pub mod transfer;
 pub mod wire;
 
+mod acceptance;
 mod balance;
 mod checkpoint;
 mod commands;

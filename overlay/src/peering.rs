@@ -47,6 +47,7 @@ impl Node {
         self.packages.on_unreachable(cx, net, peer);
         self.directory.on_unreachable(cx, net, peer);
         self.on_unreachable_ring(peer);
+        self.on_unreachable_server(peer);
         if lost {
             self.targets.on_unreachable(peer);
         }
@@ -155,6 +156,7 @@ impl Node {
             Control::Ring { id, nick, conference } => self.on_ring(from, id, nick, conference),
             Control::PickUp { id, answer } => self.on_pick_up(from, id, answer),
             Control::RingOver { id } => self.on_ring_over(from, id),
+            Control::Version { package, refused, .. } => self.on_version(from, package, refused),
         }
     }
 
@@ -194,6 +196,7 @@ impl Node {
         self.dirty.extend(self.hosted.keys().copied());
         self.drop_leaderless();
         self.give_up_publishing();
+        self.keep_asking();
         self.renew_records();
         let tabs = self.net.of_role(Role::Tab).count() + self.net.dialling();
         let relay = self.net.of_role(Role::Relay).next();
@@ -244,7 +247,7 @@ impl Node {
     }
 
     /// Signs a host record: the service's record and it.
-    fn renew_record(&mut self, service: ServiceId) -> Option<[Vec<u8>; 2]> {
+    pub(crate) fn renew_record(&mut self, service: ServiceId) -> Option<[Vec<u8>; 2]> {
         let now = self.cx.now;
         let hosted = self.hosted.get_mut(&service)?;
         hosted.renew_at = now + RENEW_EVERY;
@@ -386,8 +389,13 @@ impl Node {
             // It may be known by another way already, and not heeded yet.
             if let Ok(Validated::Service(record)) = Validated::decode(record) {
                 self.on_service_record(record.service());
+                if record.publisher == from {
+                    self.answer_publisher(record.service(), record.package);
+                }
             }
         }
+        // Whoever answered before it was known to serve counts now.
+        self.keep_asking();
         if self.role != Role::Relay || news.is_empty() {
             return;
         }

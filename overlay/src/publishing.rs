@@ -1,7 +1,5 @@
 //! Publishing a service, replacing its module by a newer one, and founding again what nobody serves.
 
-use std::collections::BTreeSet;
-
 use serde_bytes::ByteBuf;
 
 use crate::commands::{no_package, Publishing};
@@ -64,7 +62,8 @@ impl Node {
         self.packages.learn(&mut self.cx, &json, &signature).map_err(too_much)?;
         let (name, short) = (package.full_name(), package.manifest.name.clone());
         let record = Vec::new();
-        self.publishing.insert(id, Publishing { request, service, name, record, epoch: 1, proposed: None });
+        self.publishing
+            .insert(id, Publishing { request, service, name, record, epoch: 1, proposed: None, asked: None });
         // It may run in others' tabs already, though this one knows nothing of it (a reloaded page): what is published
         // now is then its next version, not another service of the same name.
         let query = Query { name: Some(short), ..Query::default() };
@@ -222,7 +221,7 @@ impl Node {
             }
         }
         // The log asks for the package too: its end is not that of a preparation.
-        let waits = |publishing: &&Publishing| publishing.proposed.is_none();
+        let waits = |publishing: &&Publishing| publishing.proposed.is_none() && publishing.asked.is_none();
         let Some(publishing) = self.publishing.get(&package).filter(waits) else { return };
         let (service, record, epoch) = (publishing.service, publishing.record.clone(), publishing.epoch);
         let founded = match result {
@@ -239,17 +238,9 @@ impl Node {
                 }
                 proposed
             }
-            // Somebody else serves it: they get the new record from here, or through the relays.
+            // Published once somebody who serves runs it.
             Ok(()) if !self.servers_elsewhere(service).is_empty() => {
-                self.directory.learn(&self.cx, &mut self.net, &record);
-                let news = Control::Records(vec![ByteBuf::from(record.clone())]);
-                for host in self.servers_elsewhere(service) {
-                    self.net.send_or_dial(&mut self.cx, host, Lane::Control, &news);
-                }
-                // A copy here may serve next.
-                self.on_service_record(service);
-                self.directory.push_to_relays(&mut self.cx, &mut self.net, vec![record], None);
-                self.on_published(service);
+                self.ask_servers(service, package, record);
                 Ok(())
             }
             Ok(()) => self.found(package, record, epoch).map(|_| ()),
@@ -257,13 +248,6 @@ impl Node {
         if let Err(reason) = founded {
             self.fail_publish(service, &reason);
         }
-    }
-
-    /// Who serves, as far as is known here: a member of its group knows who leads it.
-    fn servers_elsewhere(&self, service: ServiceId) -> BTreeSet<PeerId> {
-        let group = self.hosted.get(&service).map(|hosted| &hosted.group);
-        let leader = group.and_then(|group| group.leader()).map(|member| member.peer);
-        self.known_hosts(service).into_iter().chain(leader).filter(|peer| *peer != self.cx.me).collect()
     }
 
     /// A new version whose log entry nobody committed in time: it may run yet.
@@ -303,7 +287,9 @@ impl Node {
     }
 
     pub(crate) fn on_upgrade_failed(&mut self, package: PackageId, reason: &str) {
-        self.upgrading.remove(&package);
+        if let Some(service) = self.upgrading.remove(&package) {
+            self.tell_publisher(service, package, Some(reason));
+        }
         let message = format!("a newer version of a service cannot run here: {reason}");
         self.cx.event(Event::Error { code: "refused".to_owned(), message });
     }
@@ -323,6 +309,9 @@ impl Node {
                 }
                 self.keep_record(service);
                 self.tell_members(service);
+                if leads {
+                    self.tell_publisher(service, *to, None);
+                }
             }
             Some(reason) => {
                 hosted.unwanted = Some(*to);
@@ -332,9 +321,11 @@ impl Node {
                 let name = hosted.name.clone();
                 let words =
                     format!("the new version did not take the state over ({reason}); the one before goes on");
-                if !self.fail_publish(service, &words) && leads {
+                let told = self.take_version_back(*to, reason) || self.fail_publish(service, &words);
+                if !told && leads {
                     let message = format!("{name}: {words}");
                     self.cx.event(Event::Error { code: "refused".to_owned(), message });
+                    self.tell_publisher(service, *to, Some(reason));
                 }
             }
         }

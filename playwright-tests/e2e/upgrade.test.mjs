@@ -79,8 +79,13 @@ test("a version that is taken back on another's host leaves a service that moves
     assert.equal(await go(author, id), "a");
     await move(author, host, id);
     assert.equal(await go(author, id), "b");
-    await tryPublish(author, manifestOf("counting", { version: "2.0.0" }), counting("A", "unreachable"));
+    const { message } = await tryPublish(author, manifestOf("counting", { version: "2.0.0" }), counting("A", "unreachable"));
+    assert.match(message, /those who serve it did not take the new version \(unreachable\); the one before goes on/);
     await soon(host, (id) => peer.status().hosting.find((each) => each.service === id)?.traps > 0, id);
+    for (const page of [author, host]) {
+      const versions = await page.evaluate(async () => (await peer.find({ name: "counting" })).map(({ version }) => version));
+      assert.deepEqual(versions, ["1.0.0"]);
+    }
     assert.equal(await go(author, id), "c");
     const third = await volunteer(world, await world.browser(), relay, "third");
     await move(host, third, id);

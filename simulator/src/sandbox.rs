@@ -1,7 +1,7 @@
 //! A toy sandbox: deterministic services without wasm, which answer as the real one does.
 //!
 //! A package's module is a text, `toy:counter` or `toy:echo`, with an optional `:BYTES` of ballast that makes its state
-//! large. Methods of `counter`, body and reply in postcard:
+//! large; one that is called `sour` traps when it takes the state of another over. Methods of `counter`, body and reply in postcard:
 //! `add` counts the session's calls and answers with a [`CounterReply`]; `say` sends a numbered line to everybody who
 //! has a session; `later` does so by timer; `ledger` executes a [`Call`] on the model itself and journals its id, its JSON answer
 //! follows the [`CounterReply`]; the query `look` answers a call that changes nothing. Each state knows its *lineage* (who created it fresh) and how many events
@@ -63,6 +63,8 @@ pub struct ToySandbox {
     tag: u64,
     packages: BTreeSet<PackageId>,
     ballast: BTreeMap<PackageId, (usize, u64)>,
+    /// Packages that take no state over.
+    sour: BTreeSet<PackageId>,
     instances: BTreeMap<InstanceId, Instance>,
 }
 
@@ -92,7 +94,8 @@ struct State {
 impl ToySandbox {
     /// An empty sandbox; `tag` must be unique in the run.
     pub fn new(tag: u64) -> Self {
-        Self { tag, packages: BTreeSet::new(), ballast: BTreeMap::new(), instances: BTreeMap::new() }
+        let (packages, ballast, sour) = Default::default();
+        Self { tag, packages, ballast, sour, instances: BTreeMap::new() }
     }
 
     /// Runs a command; its answer and when it is ready. The second list are the states that came about.
@@ -108,6 +111,9 @@ impl ToySandbox {
                 let event = match ballast(module) {
                     Some(bytes) => {
                         self.packages.insert(*package);
+                        if module.starts_with(b"toy:sour") {
+                            self.sour.insert(*package);
+                        }
                         self.ballast.insert(*package, (bytes, gas(module)));
                         SandboxEvent::Prepared { package: *package }
                     }
@@ -132,6 +138,9 @@ impl ToySandbox {
             }
             SandboxCommand::Upgrade { instance, package } => {
                 let known = self.packages.contains(package) && package_of(instance).is_some();
+                if let Some(found) = self.instances.get_mut(instance).filter(|_| known) {
+                    found.package = *package;
+                }
                 let at = now + rng.between([3_000, 40_000]);
                 let event = match known {
                     true => SandboxEvent::Created { instance: *instance },
@@ -141,8 +150,13 @@ impl ToySandbox {
             }
             SandboxCommand::Run { instance, run, event } => {
                 let took = rng.between([20, 400]);
+                let traps = event.kind == EventKind::Upgrade
+                    && package_of(instance).is_some_and(|package| self.sour.contains(&package));
                 self.with(now, took, *instance, |state| {
-                    let outcome = state.run(event);
+                    let outcome = match traps {
+                        true => Outcome::Trapped { reason: "unreachable".into() },
+                        false => state.run(event),
+                    };
                     SandboxEvent::Ran { instance: *instance, run: *run, outcome }
                 })
             }

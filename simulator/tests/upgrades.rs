@@ -5,11 +5,11 @@ mod common;
 use std::collections::BTreeMap;
 
 use overlay::id::{PackageId, PeerId, RequestId};
-use overlay::io::{Answer, Command, Input, Output, VolunteerPolicy};
+use overlay::io::{Answer, Command, Input, Output, Query, VolunteerPolicy};
 use overlay::sandbox::SandboxCommand;
 use overlay::Node;
 use simulator::link::LinkModel;
-use simulator::world::World;
+use simulator::world::{Death, World};
 
 const AUTHOR: usize = 1;
 const HOST: usize = 2;
@@ -20,13 +20,15 @@ struct Run {
     /// The package that each node's sandbox runs.
     runs: BTreeMap<usize, PackageId>,
     published: Vec<String>,
+    /// The versions that the last search found.
+    found: Vec<String>,
 }
 
 impl Run {
     /// A service that was handed over from its author to a second tab, which may keep so many standbys; a third one volunteers.
     fn moved(standbys: u32) -> Self {
         let world = common::world(5, 3, LinkModel { latency_ms: [10, 15], ..LinkModel::default() });
-        let mut run = Self { world, runs: BTreeMap::new(), published: Vec::new() };
+        let mut run = Self { world, runs: BTreeMap::new(), published: Vec::new(), found: Vec::new() };
         for node in [AUTHOR, HOST] {
             run.tell(node, 1, Command::Volunteer(Some(VolunteerPolicy::default())));
         }
@@ -48,11 +50,15 @@ impl Run {
     }
 
     fn publish(&mut self, standbys: u32, version: u32) {
+        self.publish_module(standbys, version, "counter");
+    }
+
+    fn publish_module(&mut self, standbys: u32, version: u32, module: &str) {
         let manifest = format!(
             r#"{{"name":"toy","version":"{version}.0.0","engine":"wasm","state":"single","interface":{{"add":{{}}}},
             "requires":{{"memoryMiB":1}},"qos":{{"standby":{standbys}}}}}"#
         );
-        let (manifest, module) = (manifest.into_bytes(), format!("toy:counter:{version}").into_bytes());
+        let (manifest, module) = (manifest.into_bytes(), format!("toy:{module}:{version}").into_bytes());
         self.tell(AUTHOR, 2, Command::Publish { manifest, module, ui: Vec::new() });
     }
 
@@ -71,10 +77,20 @@ impl Run {
                         Ok(Answer::Service(_)) => "published".into(),
                         other => format!("{other:?}"),
                     }),
+                    Output::Answer { request: RequestId(4), result: Ok(Answer::Found { services, .. }) } => {
+                        self.found = services.into_iter().map(|service| service.version).collect();
+                    }
                     _ => {}
                 }
             }
         }
+    }
+
+    /// The versions of the service that a node finds.
+    fn versions(&mut self, node: usize) -> Vec<String> {
+        self.tell(node, 4, Command::Find(Query { name: Some("toy".into()), ..Query::default() }));
+        self.pass(3_000);
+        std::mem::take(&mut self.found)
     }
 
     /// Who serves, and what.
@@ -141,4 +157,44 @@ fn who_holds_a_copy_publishes_through_who_serves() {
         assert!(after.len() == 1 && after[0].0 == HOST && after[0].1 != before.1, "{after:?}");
         assert_eq!(run.runs[&AUTHOR], after[0].1, "the copy goes along");
     }
+}
+
+#[test]
+fn a_version_that_those_who_serve_take_back_is_told_to_its_publisher_and_is_not_the_service_s() {
+    for standbys in [0, 1] {
+        let mut run = Run::moved(standbys);
+        run.pass(8_000);
+        let before = run.served();
+        run.publish_module(standbys, 2, "sour");
+        run.pass(5_000);
+        let refused = &run.published[1];
+        assert!(
+            refused.contains("did not take the new version") && refused.contains("unreachable"),
+            "{refused}"
+        );
+        for node in [AUTHOR, HOST] {
+            assert_eq!(run.versions(node), ["1.0.0"], "{standbys} standbys, node {node}");
+        }
+        run.pass(5_000);
+        assert_eq!(run.served().len(), 1);
+        assert_eq!(run.served()[0].0, before[0].0);
+        // What is sound is taken afterwards.
+        run.publish(standbys, 3);
+        run.pass(5_000);
+        assert_eq!(run.published.len(), 3);
+        assert_eq!(run.published[2], "published");
+        for node in [AUTHOR, HOST] {
+            assert_eq!(run.versions(node), ["3.0.0"], "{standbys} standbys, node {node}");
+        }
+    }
+}
+
+#[test]
+fn a_publisher_does_not_wait_for_a_host_that_is_gone() {
+    let mut run = Run::moved(0);
+    run.pass(8_000);
+    run.world.kill(HOST, Death::Closed);
+    run.publish(0, 2);
+    run.pass(20_000);
+    assert_eq!(run.published, ["published", "published"]);
 }

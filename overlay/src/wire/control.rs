@@ -15,6 +15,9 @@ pub const MAX_RECORDS: usize = 48;
 /// The most entries of a digest in one message.
 pub const MAX_DIGEST: usize = 4096;
 
+/// The longest reason that a peer gives, in bytes.
+pub const MAX_REASON: usize = 512;
+
 /// Messages of the control lane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Control {
@@ -118,6 +121,15 @@ pub enum Control {
         /// From the ring.
         id: u64,
     },
+    /// Whoever serves → publisher: your newer version runs here, or does not.
+    Version {
+        /// The service.
+        service: ServiceId,
+        /// The version.
+        package: PackageId,
+        /// Why not; at most [`MAX_REASON`] bytes.
+        refused: Option<String>,
+    },
 }
 
 /// How somebody answers a ring.
@@ -204,6 +216,9 @@ impl Control {
             Control::Ring { nick, conference, .. } => {
                 refuse("nick", nick.len() > 4 * crate::registry::MAX_NICK)?;
                 refuse("conference", conference.is_empty() || conference.len() > crate::rings::MAX_CONFERENCE)
+            }
+            Control::Version { refused, .. } => {
+                refuse("refused", refused.as_ref().is_some_and(|reason| reason.len() > MAX_REASON))
             }
             Control::GetPeers
             | Control::GetPackage(_)

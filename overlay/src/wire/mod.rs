@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::io::{Lane, MAX_FRAME};
 
-pub use control::{Control, Hello, Holding, Pickup, MAX_DIGEST, MAX_PEERS, MAX_RECORDS};
+pub use control::{Control, Hello, Holding, Pickup, MAX_DIGEST, MAX_PEERS, MAX_REASON, MAX_RECORDS};
 pub use group::{GroupBody, GroupFrame, LogStart, Member, Members, MAX_LEARNERS};
 pub use handover::{Step, MAX_TAIL};
 pub use session::{
