@@ -153,7 +153,8 @@ impl Node {
     /// Nobody who serves takes a version: the record before is valid again. False if nobody was asked.
     pub(crate) fn take_version_back(&mut self, package: PackageId, reason: &str) -> bool {
         let asked = self.publishing.get_mut(&package).and_then(|publishing| publishing.asked.take());
-        let (Some(asked), Some(publishing)) = (asked, self.publishing.remove(&package)) else { return false };
+        let Some(asked) = asked else { return false };
+        let Some(publishing) = self.publishing.remove(&package) else { return false };
         let service = publishing.service;
         if let Ok(Validated::Service(before)) = Validated::decode(&asked.before) {
             let now = self.cx.now;

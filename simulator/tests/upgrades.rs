@@ -25,10 +25,16 @@ struct Run {
 }
 
 impl Run {
+    /// An author and a relay.
+    fn alone() -> Self {
+        let world = common::world(5, 1, LinkModel::default());
+        Self { world, runs: BTreeMap::new(), published: Vec::new(), found: Vec::new() }
+    }
+
     /// A service that was handed over from its author to a second tab, which may keep so many standbys; a third one volunteers.
     fn moved(standbys: u32) -> Self {
         let world = common::world(5, 3, LinkModel { latency_ms: [10, 15], ..LinkModel::default() });
-        let mut run = Self { world, runs: BTreeMap::new(), published: Vec::new(), found: Vec::new() };
+        let mut run = Self { world, ..Self::alone() };
         for node in [AUTHOR, HOST] {
             run.tell(node, 1, Command::Volunteer(Some(VolunteerPolicy::default())));
         }
@@ -197,4 +203,16 @@ fn a_publisher_does_not_wait_for_a_host_that_is_gone() {
     run.publish(0, 2);
     run.pass(20_000);
     assert_eq!(run.published, ["published", "published"]);
+}
+
+#[test]
+fn a_version_that_its_publisher_s_own_tab_takes_back_is_told_as_well() {
+    let mut run = Run::alone();
+    run.publish(0, 1);
+    run.pass(4_000);
+    run.publish_module(0, 2, "sour");
+    run.pass(4_000);
+    assert_eq!(run.published.len(), 2);
+    assert!(run.published[1].contains("did not take the state over (unreachable)"), "{:?}", run.published);
+    assert_eq!(run.versions(AUTHOR), ["1.0.0"]);
 }
