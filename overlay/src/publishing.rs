@@ -483,8 +483,15 @@ mod tests {
         let package = PackageId(Hash([5; 32]));
         let proposed = Some(node.cx.now);
         let (request, name) = (RequestId(1), "counter@x".to_owned());
-        let publishing =
-            Publishing { request, service: service(), name, record: Vec::new(), epoch: 1, proposed };
+        let publishing = Publishing {
+            request,
+            service: service(),
+            name,
+            record: Vec::new(),
+            epoch: 1,
+            proposed,
+            asked: None,
+        };
         node.publishing.insert(package, publishing);
         let mut answered = |after: Millis| {
             node.cx.now = node.cx.now + after;

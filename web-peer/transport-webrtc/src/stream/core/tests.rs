@@ -4,6 +4,9 @@
 use futures::task::noop_waker;
 use proptest::prelude::*;
 
+use std::io::IoSlice;
+
+use super::sending::UNHEARD;
 use super::*;
 
 const MIB: usize = 1 << 20;
