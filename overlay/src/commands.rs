@@ -4,17 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{BlobId, PackageId, PeerId, RequestId, ServiceId};
 use crate::io::{Answer, Command, Error, Output, Role, MAX_BODY, MAX_DATAGRAM};
-use crate::lookup::{Purpose, FIND_HOST_WITHIN, HOST_WITHIN, MAX_RETRIES};
-use crate::node::{Leaving, Node};
+use crate::lookup::{Purpose, FIND_HOST_WITHIN, HOST_WITHIN};
+use crate::node::Node;
 use crate::registry::{RatingRecord, RATING_LIFETIME};
 use crate::session::client::Action;
 use crate::time::{Millis, Time};
 
 const OPEN_WITHIN: Millis = Millis::secs(10);
 const CALL_WITHIN: Millis = Millis::secs(30);
-const LEAVE_WITHIN: Millis = Millis::secs(10);
-/// How long a node that leaves gives the DHT to hear that its nick name is free.
-const WITHDRAW_WITHIN: Millis = Millis(500);
 /// `package` commands under way.
 const MAX_PACKAGE_REQUESTS: usize = 64;
 
@@ -202,14 +199,6 @@ impl Node {
         }
     }
 
-    /// A service left this node: `leave` may be done.
-    pub(crate) fn on_left(&mut self) {
-        let serving = self.hosted.values().any(|hosted| hosted.source.is_some());
-        if self.leaving.is_some() && !serving {
-            self.finish_leaving();
-        }
-    }
-
     pub(crate) fn fail_late_commands(&mut self) {
         for (_, wanted) in self.targets.late_wanted(self.cx.now) {
             let error = Error::Deadline("the service did not arrive in time".to_owned());
@@ -224,9 +213,7 @@ impl Node {
                 None => {}
             }
         }
-        if self.leaving.as_ref().is_some_and(|leaving| leaving.until <= self.cx.now) {
-            self.finish_leaving();
-        }
+        self.go_on_leaving();
     }
 
     pub(crate) fn fetch_package(&mut self, request: RequestId, service: &str, files: bool) {
@@ -290,43 +277,6 @@ impl Node {
         let manifest = known.json.clone();
         let ui = wanted.files.into_iter().map(|(path, bytes)| (path, bytes.unwrap_or_default())).collect();
         self.answer(wanted.request, Ok(Answer::Package { manifest, ui }));
-    }
-
-    pub(crate) fn leave(&mut self, request: RequestId) {
-        if let Some(leaving) = &mut self.leaving {
-            if leaving.requests.len() < MAX_RETRIES {
-                leaving.requests.push(request);
-            } else {
-                self.answer(request, Err(Error::Overloaded("this node is leaving".to_owned(), LEAVE_WITHIN)));
-            }
-            return;
-        }
-        let withdrawn = self.withdraw_nick();
-        self.leaving = Some(Leaving { requests: vec![request], until: self.cx.now + LEAVE_WITHIN });
-        let volunteers: Vec<PeerId> = self.net.volunteers().map(|(id, ..)| id).collect();
-        let serving = self.hosted.iter().filter(|(_, hosted)| hosted.is_serving());
-        let serving: Vec<(ServiceId, Option<PeerId>)> =
-            serving.map(|(id, hosted)| (*id, hosted.best_replica(&self.cx, &self.net))).collect();
-        for (n, (service, replica)) in serving.into_iter().enumerate() {
-            let volunteer = volunteers.get(n.checked_rem(volunteers.len()).unwrap_or(0)).copied();
-            if let Some(to) = replica.or(volunteer) {
-                self.hand_over(service, to, None);
-            }
-        }
-        if !self.hosted.values().any(|hosted| hosted.source.is_some()) {
-            match &mut self.leaving {
-                Some(leaving) if withdrawn => leaving.until = self.cx.now + WITHDRAW_WITHIN,
-                _ => self.finish_leaving(),
-            }
-        }
-    }
-
-    pub(crate) fn finish_leaving(&mut self) {
-        let Some(leaving) = self.leaving.take() else { return };
-        for id in self.sessions.keys().copied().collect::<Vec<_>>() {
-            self.with_session(id, |session, _, out| session.close(out));
-        }
-        self.answer_all(leaving.requests, Ok(Answer::Done));
     }
 
     /// A hosted service by name, or `name@publisher`.

@@ -76,6 +76,8 @@ pub struct Hosted {
     pub server: Server,
     /// A handover from here.
     pub source: Option<Source>,
+    /// Why the last handover from here did not happen.
+    pub stays: String,
     /// A handover to here.
     pub incoming: Option<Incoming>,
     /// State holders that the manifest wants.
@@ -166,6 +168,7 @@ impl Hosted {
             instance,
             server: Server::new(service),
             source: None,
+            stays: String::new(),
             incoming: None,
             wanted: 1,
             keeper: Keeper::default(),

@@ -19,7 +19,7 @@
 //! | [`instance`] | committed entries into the sandbox, outcomes into replicated sessions; images |
 //! | [`session`] | both sides of a session |
 //! | [`seeded`] | bugs on purpose, for the simulator's checks of its checks; never in a tab or relay |
-//! | `hosting`, `serving`, `offers`, `handover` | a service served here; who takes what; moving it |
+//! | `hosting`, `serving`, `offers`, `handover`, `leaving` | a service served here; who takes what; moving it; all of them when a tab goes |
 //! | `replicas`, `checkpoint`, `revival` | keeping its replicas; its state on disk; a group that is gone comes back from there |
 //! | `balance`, `placement`, `reads`, `standby` | shedding load; run it here or call it there; copies that answer reads, and warm ones |
 
@@ -47,6 +47,7 @@ mod directory;
 mod external;
 mod handover;
 mod hosting;
+mod leaving;
 mod lookup;
 mod net;
 mod nicknames;

@@ -13,6 +13,7 @@ use crate::handover::target::Targets;
 use crate::hosting::Hosted;
 use crate::id::{InstanceId, PackageId, PeerId, RequestId, ServiceId, SessionId};
 use crate::io::{Config, Event, HostedInfo, Input, Lane, Output, Role, Status, VolunteerPolicy, MAX_FRAME};
+use crate::leaving::Leaving;
 use crate::lookup::Purpose;
 use crate::net::Net;
 use crate::nicknames::Nicknames;
@@ -41,12 +42,6 @@ pub(crate) struct Moved {
     pub until: Time,
     /// Until when late datagrams are passed on.
     pub late_until: Time,
-}
-
-/// A `leave` command under way.
-pub(crate) struct Leaving {
-    pub requests: Vec<RequestId>,
-    pub until: Time,
 }
 
 /// One node of the overlay. See the crate's documentation for how to drive it.
@@ -212,7 +207,7 @@ impl Node {
             self.targets.timeout(),
             self.nicknames.timeout(),
             self.rings.timeout(),
-            self.leaving.as_ref().map(|leaving| leaving.until),
+            self.leaving.as_ref().map(Leaving::timeout),
             self.retries.iter().map(|(at, _)| *at).min(),
             self.watch_at,
             self.balance.timeout(),

@@ -94,6 +94,7 @@ impl Node {
                 }
                 Happened::Image(image) => {
                     self.store_checkpoint(service, &image);
+                    self.go_on_leaving();
                     let Some(hosted) = self.hosted.get_mut(&service) else { return };
                     let verdict =
                         hosted.on_handover_image(&mut self.cx, &mut self.net, &mut self.packages, &image);
@@ -151,11 +152,12 @@ impl Node {
                 self.dirty.insert(service);
                 self.on_configured(service);
                 self.on_authority_changed(service);
+                self.go_on_leaving();
             }
             Verdict::Out { to, authority } => self.remove_hosted(service, Some((to, authority))),
             Verdict::Done => {
                 self.dirty.insert(service);
-                self.on_left();
+                self.go_on_leaving();
             }
             Verdict::Resume(epoch) => {
                 let Some(hosted) = self.hosted.get_mut(&service) else { return };
@@ -164,6 +166,7 @@ impl Node {
                 let (index, term) = (instance.executed(), hosted.group.term());
                 hosted.restart(Group::found(&mut self.cx, epoch, index, term));
                 self.dirty.insert(service);
+                self.go_on_leaving();
             }
         }
     }
@@ -308,7 +311,7 @@ impl Node {
         self.cx.signal(crate::cx::Signal::HelloChanged);
         self.apply_limits();
         self.sessions_leave_here(service);
-        self.on_left();
+        self.go_on_leaving();
     }
 
     pub(crate) fn insert_hosted(&mut self, hosted: Hosted) {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { meets, volunteer } from "../lib/moves.mjs";
 import { joinPage, publish, soon } from "../lib/peer.mjs";
 import { inWorld } from "../lib/world.mjs";
 
@@ -50,6 +51,24 @@ test("a publisher's tab is reloaded: its service is back, with its state, and se
     await back(host, service);
     assert.equal(await add(caller, 1), 6, "the session went on where it was");
     assert.equal(await caller.evaluate(() => ended), "");
+  }));
+
+test("a tab that leaves says who took over what it served, and keeps what nobody took", () =>
+  inWorld(async (world) => {
+    const { relay, host, caller, service } = await called(world, { qos: { standby: 0 } });
+    assert.equal(await add(caller, 5), 5);
+    // Nobody volunteers; the last call is in no checkpoint yet.
+    const reason = "no tab that may take it is connected";
+    assert.deepEqual(await host.evaluate(() => peer.leave()), [{ service, to: null, reason, stored: true }]);
+    assert.deepEqual(await host.evaluate(() => peer.leave()), [], "it has left");
+    await joinPage(host, relay);
+    await back(host, service);
+    const read = (page) => page.evaluate(async (service) => decode(await peer.call(service, "read")), service);
+    assert.equal(await read(caller), 5);
+    const other = await volunteer(world, await world.browser(), relay, "other");
+    await meets(host, other);
+    assert.deepEqual(await host.evaluate(() => peer.leave()), [{ service, to: other.id, reason: null, stored: false }]);
+    assert.equal(await read(caller), 5);
   }));
 
 test("a tab dies with calls that no checkpoint holds: their session ends in words, the service is back without them", () =>

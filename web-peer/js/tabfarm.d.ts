@@ -186,6 +186,17 @@ export interface HandoverReport {
   uncertain: boolean;
 }
 
+/** What became of a service that a peer served which left. */
+export interface Left {
+  service: ServiceId;
+  /** The peer that serves it now, or null. */
+  to: string | null;
+  /** Why nobody took it over, in words. */
+  reason: string | null;
+  /** Nobody took it over, and all of its state is kept in this browser: it goes on when this peer joins again. */
+  stored: boolean;
+}
+
 export interface Status {
   id: string;
   /** Others can reach this peer. */
@@ -315,8 +326,11 @@ export class Peer extends EventTarget {
   rate(service: string, stars: number): void;
   /** Open sessions of this peer. */
   sessions(): Session[];
-  /** Hands over what it serves, then disconnects. */
-  leave(): Promise<void>;
+  /**
+   * Hands over what it serves, within 10 s, to whoever takes it; stores in this browser what nobody takes; then disconnects. Says
+   * what became of each service, an empty list when it had left before.
+   */
+  leave(): Promise<Left[]>;
   addEventListener<T extends keyof PeerEvents>(type: T, listener: (event: PeerEvents[T]) => void, options?: AddEventListenerOptions): void;
 }
 

@@ -16,6 +16,8 @@ export { Session, TabfarmError };
 
 /** How long `join` waits for a relay, in ms. */
 const JOIN_TIME = 20_000;
+/** How long `leave` waits for this browser's storage, in ms. */
+const STORE_TIME = 5_000;
 /** Where this script and its parts lie, without a slash at the end. */
 const BASE = new URL('.', import.meta.url).href.slice(0, -1);
 
@@ -236,15 +238,17 @@ export class Peer extends EventTarget {
   }
 
   async leave() {
-    if (this.#left) return;
+    if (this.#left) return [];
     try {
-      await this.#ask((id) => this.#raw.leave(id));
+      const left = await this.#ask((id) => this.#raw.leave(id));
+      return left.map((service) => ({ ...service, stored: service.stored && this.#identity.stored }));
     } finally {
-      this.#close();
+      // What was to be stored is written by then, unless the disk takes longer than anybody wants to wait.
+      await Promise.race([this.#close(), new Promise((resolve) => setTimeout(resolve, STORE_TIME))]);
     }
   }
 
-  #close() {
+  async #close() {
     if (this.#left) return;
     this.#left = true;
     removeEventListener('online', this.#online);
@@ -259,8 +263,9 @@ export class Peer extends EventTarget {
     for (const session of this.#sessions.values()) session[ended]('the peer has left');
     this.#sessions.clear();
     // The next tab that holds this identity finds everything that was to be stored.
-    this.#checkpoints.close().finally(() => this.#identity.release());
+    const stored = this.#checkpoints.close().finally(() => this.#identity.release());
     this.dispatchEvent(new CustomEvent('status', { detail: {} }));
+    await stored;
   }
 
   /** Services that this peer served when its page ended come back. */

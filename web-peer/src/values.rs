@@ -47,6 +47,7 @@ pub(crate) fn answer(answer: Answer) -> JsValue {
             read.into()
         }
         Answer::Handover(report) => plain(&report),
+        Answer::Left(services) => plain(&services),
         Answer::Nicknames { found, took_ms } => {
             let candidates = plain(&found);
             set(&candidates, "tookMs", (took_ms as f64).into());

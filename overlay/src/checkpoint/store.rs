@@ -43,6 +43,11 @@ pub struct Saved {
 }
 
 impl Saved {
+    /// Everything up to this entry is stored.
+    pub fn holds(&self, executed: u64) -> bool {
+        self.index.is_some_and(|index| index >= executed) && self.flushing.is_none()
+    }
+
     /// Entries up to `executed` that are not stored.
     pub fn behind(&self, executed: u64) -> Option<u64> {
         self.index.map(|index| executed.saturating_sub(index))
@@ -70,7 +75,8 @@ impl Hosted {
         self.saved.due.filter(|_| self.may_store() && !self.saved.asked)
     }
 
-    fn may_store(&self) -> bool {
+    /// Is a checkpoint of it wanted: not during a handover, not of a witness or a standby.
+    pub fn may_store(&self) -> bool {
         let replica = || {
             let ready = self.instance.as_ref().is_some_and(|instance| instance.is_ready());
             self.wanted > 1 && ready && self.incoming.is_none() && self.group.is_voter()

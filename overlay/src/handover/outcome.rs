@@ -64,6 +64,7 @@ impl Hosted {
         let (from, to) = (cx.me.to_string(), source.target.to_string());
         let (service, step, reason) = (self.name.clone(), "aborted".to_owned(), reason.to_owned());
         if source.purpose == Purpose::Handover {
+            self.stays.clone_from(&reason);
             cx.event(Event::Handover { service, from, to, step, reason: reason.clone() });
         }
         if let Some(request) = source.request {

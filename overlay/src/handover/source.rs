@@ -186,8 +186,11 @@ impl Hosted {
         };
         let known = self.package.and_then(|package| packages.get(&package));
         let (Some(known), None) = (known, refusal) else {
+            let reason = refusal.unwrap_or("the package is not here").to_owned();
+            if purpose == Purpose::Handover {
+                self.stays.clone_from(&reason);
+            }
             if let Some(request) = request {
-                let reason = refusal.unwrap_or("the package is not here").to_owned();
                 cx.put(Output::Answer { request, result: Err(Error::Refused(reason)) });
             }
             return;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExternalInfo, HandoverReport, NickInfo, ServiceInfo, SessionInfo};
+use super::{ExternalInfo, HandoverReport, LeftInfo, NickInfo, ServiceInfo, SessionInfo};
 use crate::id::{PeerId, SessionId};
 use crate::time::Millis;
 
@@ -112,7 +112,7 @@ pub enum Command {
         /// As in `Open`.
         service: String,
     },
-    /// Hand over what is served here, close sessions. Answer: `Done`, after at most 10 s.
+    /// Hand over what is served here, store what nobody takes, close sessions. Answer: `Left`, after at most 12 s.
     Leave,
     /// The page ends or freezes now: whoever is warm takes over at once, nothing is waited for. Answer: `Done`.
     Vanish,
@@ -231,6 +231,8 @@ pub enum Answer {
     },
     /// A handover is complete.
     Handover(HandoverReport),
+    /// What became of each service that was served here.
+    Left(Vec<LeftInfo>),
     /// A package.
     Package {
         /// The manifest's JSON.

@@ -133,6 +133,20 @@ pub struct HandoverReport {
     pub uncertain: bool,
 }
 
+/// What became of a service that a node served which left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftInfo {
+    /// The service, `name@publisher`.
+    pub service: String,
+    /// Who serves it now, if anybody does.
+    pub to: Option<String>,
+    /// Why nobody does.
+    pub reason: Option<String>,
+    /// Nobody does, and this node's last checkpoint holds all of its state: it goes on when the node comes back.
+    pub stored: bool,
+}
+
 /// A service hosted here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -20,8 +20,8 @@ use crate::time::Time;
 pub use command::{Answer, Command, Error, Query, VolunteerPolicy};
 pub use event::Event;
 pub use info::{
-    ExternalInfo, ExternalMethod, HandoverReport, HostedInfo, NickInfo, PeerInfo, RatingInfo, ServiceInfo,
-    SessionInfo, Status,
+    ExternalInfo, ExternalMethod, HandoverReport, HostedInfo, LeftInfo, NickInfo, PeerInfo, RatingInfo,
+    ServiceInfo, SessionInfo, Status,
 };
 
 /// The most bytes of one frame on any lane; a driver closes a stream that announces a larger one.
