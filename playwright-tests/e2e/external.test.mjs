@@ -140,6 +140,19 @@ test("servers that are slow, endless, silent or lead elsewhere are given up, and
     assert.deepEqual([...new Set(many)].sort(), ["ok", "overloaded"]);
     assert.ok(many.filter((code) => code === "ok").length >= 64);
     assert.equal((await outcome(user, "greet", '"Bob"')).reply, '"Hello Bob"');
+    // Calls of one session wait for each other, as many as in a tab; what is too much is said at once.
+    const queued = await user.evaluate(async () => {
+      const codes = async (count, bytes) => {
+        const session = await peer.open("weather");
+        const calls = Array.from({ length: count }, () => codeOf(session.call("slow", new Uint8Array(bytes), { deadlineMs: 1_000 })));
+        const counts = {};
+        for (const code of await Promise.all(calls)) counts[code] = (counts[code] ?? 0) + 1;
+        counts.after = await codeOf(session.call("count"));
+        return counts;
+      };
+      return [await codes(1_030, 0), await codes(20, 256 * 1024)];
+    });
+    assert.deepEqual(queued, [{ deadline: 1_024, overloaded: 6, after: "ok" }, { deadline: 16, overloaded: 4, after: "ok" }]);
   }));
 
 test("addresses that no page should call are refused, and so are fields that nobody would heed", () =>

@@ -6,6 +6,9 @@ const MAX_CALLS = 64;
 const MAX_SESSIONS = 1_024;
 /** Bytes of a body; what a service in a tab takes. */
 const MAX_BODY = 256 * 1024;
+/** Calls of one session that wait for those before, and their bytes: what a session with a service in a tab takes. */
+const MAX_WAITING = 1_024;
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 /** A call is given up after this time if its caller names none; and the longest that a caller may name. */
 const CALL_MS = 30_000;
 const LONGEST_MS = 3_600_000;
@@ -68,7 +71,7 @@ export class External {
 
   /** What a session asks of a peer's kernel, asked of a server. */
   #door(info, closed) {
-    let last = Promise.resolve();
+    let [last, waiting, held] = [Promise.resolve(), 0, 0];
     const never = (what) => async () => {
       throw this.#error(info, 'refused', `${info.service} runs at ${info.origin}, outside of all tabs: it takes calls, and no ${what}`);
     };
@@ -81,8 +84,17 @@ export class External {
       read: async (...args) => ({ body: await query(...args), server: info.origin, ageMs: 0 }),
       // One after the other, as a session promises; each within its own time from now.
       call: (_, __, method, body, ms) => {
+        this.#check(info, method, body);
+        if (waiting >= MAX_WAITING || held + body.length > MAX_WAITING_BYTES) {
+          throw this.#fail('overloaded', 'too many calls of this session wait for their server', { retryAfterMs: RETRY_MS });
+        }
         const until = performance.now() + timeOf(ms);
-        const made = last.then(() => this.#call(info, method, body, until - performance.now()));
+        // A copy: whoever called may write into the buffer while the call waits.
+        const kept = body.slice();
+        [waiting, held] = [waiting + 1, held + kept.length];
+        const made = last
+          .then(() => this.#call(info, method, kept, until - performance.now()))
+          .finally(() => ([waiting, held] = [waiting - 1, held - kept.length]));
         last = made.catch(() => {});
         return made;
       },
@@ -92,6 +104,13 @@ export class External {
     };
   }
 
+  /** The method, if a call of it may be made at all. */
+  #check(info, name, body) {
+    const method = this.#method(info, name);
+    if (body.length > MAX_BODY) throw this.#error(info, 'refused', `${body.length} bytes are too many; at most ${MAX_BODY} are allowed`);
+    return method;
+  }
+
   #method(info, name) {
     if (Object.hasOwn(info.methods, name)) return info.methods[name];
     throw this.#error(info, 'refused', `${info.service} has no method of this name`);
@@ -99,8 +118,7 @@ export class External {
 
   /** One request, within `ms` from now. */
   async #call(info, name, body, ms) {
-    const { jsonBody, readOnly } = this.#method(info, name);
-    if (body.length > MAX_BODY) throw this.#error(info, 'refused', `${body.length} bytes are too many; at most ${MAX_BODY} are allowed`);
+    const { jsonBody, readOnly } = this.#check(info, name, body);
     if (this.#calls.size >= MAX_CALLS) throw this.#fail('overloaded', 'too many calls are under way', { retryAfterMs: RETRY_MS });
     const late = () => this.#error(info, 'deadline', `the deadline passed: ${info.origin} did not answer in time`);
     if (ms <= 0) throw late();
