@@ -14,9 +14,10 @@ use crate::io::{Config, Input, Lane, Output, Path, Role};
 use crate::manifest::{Permit, StateKind};
 use crate::node::Node;
 use crate::registry::{Genesis, HostRecord, ServiceRecord, Succession, HOST_LIFETIME};
+use crate::sandbox::{EventKind, Outcome, SandboxCommand, SandboxEvent};
 use crate::time::{Millis, Time};
 use crate::wire::{
-    self, ClientBody, ClientFrame, Control, Hello, ServerBody, ServerFrame, SessionFrame, Step,
+    self, ClientBody, ClientFrame, Control, Hello, ServerBody, ServerFrame, SessionFrame, SessionInput, Step,
 };
 
 pub(crate) const NOW: Time = Time(1_000_000_000);
@@ -47,6 +48,7 @@ pub(crate) fn host() -> Node {
     let mut instance = Instance::new(&mut node.cx, InstanceId(1), PackageId(Hash([4; 32])), 0, None);
     instance.on_created(&mut node.cx);
     let hosted = Hosted::new(&node.cx, service(), "counter@x".to_owned(), group, Some(instance));
+    node.instances.insert(InstanceId(1), service());
     node.insert_hosted(hosted);
     node.handle(NOW, Input::Wake);
     assert!(hosted_by(&mut node).group.add_learner(9, other()));
@@ -245,4 +247,87 @@ fn sessions_that_were_never_opened_take_no_places() {
         matches!(frame, Ok(SessionFrame::Server(ServerFrame { body: ServerBody::Answer { .. }, .. })))
     };
     assert!(heard(&mut node, CONSUMER, Lane::Session).iter().any(answered), "it is told that there is none");
+}
+
+/// Lets the sandbox answer whatever runs: each event replies with so many bytes.
+fn runs(node: &mut Node, reply: usize) -> Vec<Output> {
+    let mut others = Vec::new();
+    while let Some(output) = node.poll_output() {
+        let Output::Sandbox(SandboxCommand::Run { instance, run, event }) = output else {
+            others.push(output);
+            continue;
+        };
+        let reply = if event.kind == EventKind::Call { vec![0; reply] } else { Vec::new() };
+        let outcome = Outcome::Done { reply, effects: Vec::new(), gas: 1 };
+        let now = node.cx.now;
+        node.handle(now, Input::Sandbox(SandboxEvent::Ran { instance, run, outcome }));
+    }
+    others
+}
+
+/// Bytes of an outbox that were sent to the consumer.
+fn items(outputs: &[Output]) -> usize {
+    let items = outputs.iter().filter_map(|output| match output {
+        Output::Send { peer: CONSUMER, lane: Lane::Session, frame } => Some(frame),
+        _ => None,
+    });
+    let is_item = |frame: &&Vec<u8>| {
+        let frame = SessionFrame::decode(Lane::Session, frame);
+        matches!(frame, Ok(SessionFrame::Server(ServerFrame { body: ServerBody::Out { .. }, .. })))
+    };
+    items.filter(is_item).map(Vec::len).sum()
+}
+
+#[test]
+fn who_asks_for_an_outbox_again_and_again_gets_it_now_and_then() {
+    const REPLY: usize = 200_000;
+    let mut node = host();
+    let mut says = |after: u64, body: ClientBody| {
+        let frame = ClientFrame { service: service(), session: SessionId(1), ack: 0, body };
+        let frame = wire::encode(&SessionFrame::Client(frame));
+        let now = node.cx.now + Millis(after);
+        node.handle(now, Input::Received { peer: CONSUMER, lane: Lane::Session, frame });
+        items(&runs(&mut node, REPLY))
+    };
+    says(0, ClientBody::Input { seq: 1, input: SessionInput::Open });
+    for seq in 2..=5 {
+        let input = SessionInput::Call { method: "m".to_owned(), body: ByteBuf::new() };
+        assert!(says(0, ClientBody::Input { seq, input }) > REPLY);
+    }
+    let resume = || ClientBody::Resume { next: 6 };
+    assert!(says(1, resume()) > 4 * REPLY, "a lost connection costs nobody its replies");
+    assert!(says(1, resume()) > 4 * REPLY, "nor does the next one");
+    let later: usize = (0..1_000).map(|_| says(100, resume())).sum();
+    // 32 KiB a second, for 100 seconds; and one outbox goes over.
+    assert!(later > 4 * REPLY, "it comes in the end: {later}");
+    assert!(later < 100 * 33 * 1024 + 4 * REPLY, "{later}");
+    assert_eq!(hosted_by(&mut node).server.attached(), 1);
+}
+
+#[test]
+fn an_outbox_that_waits_is_sent_without_being_asked_for_once_more() {
+    let mut node = host();
+    let mut at = |after: u64, body: Option<ClientBody>| {
+        let now = node.cx.now + Millis(after);
+        let frame = |body| ClientFrame { service: service(), session: SessionId(1), ack: 0, body };
+        let frame = body.map(|body| wire::encode(&SessionFrame::Client(frame(body))));
+        let input = frame.map(|frame| Input::Received { peer: CONSUMER, lane: Lane::Session, frame });
+        node.handle(now, input.unwrap_or(Input::Wake));
+        let bytes = items(&runs(&mut node, 250_000));
+        (bytes, node.poll_timeout().unwrap().since(node.cx.now))
+    };
+    at(0, Some(ClientBody::Input { seq: 1, input: SessionInput::Open }));
+    for seq in 2..=5 {
+        let input = SessionInput::Call { method: "m".to_owned(), body: ByteBuf::new() };
+        at(0, Some(ClientBody::Input { seq, input }));
+    }
+    let resume = || Some(ClientBody::Resume { next: 6 });
+    let sent: Vec<usize> = (0..3).map(|_| at(1, resume()).0).collect();
+    assert!(sent[0] > 1_000_000 && sent[1] == sent[0] && sent[2] == 0, "{sent:?}");
+    let mut waited = 0;
+    while at(100, None).0 == 0 {
+        waited += 100;
+        assert!(waited < 60_000, "it never comes");
+    }
+    assert!(waited > 10_000, "{waited} ms");
 }

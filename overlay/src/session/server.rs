@@ -13,6 +13,7 @@ use crate::instance::{Instance, QueryJob};
 use crate::io::{Lane, MAX_BODY, MAX_DATAGRAM};
 use crate::net::Net;
 use crate::seeded::{self, SeededBug};
+use crate::session::resends::Resends;
 use crate::time::{Millis, Time};
 use crate::wire::{
     self, CallResult, ClientBody, ClientFrame, Control, OutItem, ServerBody, ServerFrame, SessionFrame,
@@ -67,6 +68,8 @@ pub struct Server {
     next_read: u64,
     timer_proposed: Option<(u32, Time)>,
     timer_retry: Option<Time>,
+    /// What consumers ask for again.
+    resends: Resends,
     /// Who may serve next.
     next: Vec<PeerId>,
     /// What of each session is on disk, of a durable service: more is not acknowledged.
@@ -98,6 +101,7 @@ impl Server {
             next_read: 0,
             timer_proposed: None,
             timer_retry: None,
+            resends: Resends::default(),
             next: Vec::new(),
             flushed: None,
             state_lost: false,
@@ -159,7 +163,6 @@ impl Server {
         match frame.body {
             ClientBody::Input { seq, input } => self.input(cx, parts, key, seq, input),
             ClientBody::Resume { next } => {
-                attached.sent = ack;
                 if executed == 0 && attached.proposed == 0 {
                     // Unknown: its `Open` is right behind this, or it is gone.
                     self.attached.remove(&key);
@@ -167,9 +170,12 @@ impl Server {
                         let reason = "no such session".to_owned();
                         self.send(cx, parts, key, ServerBody::Gone { reason });
                     }
+                } else if let Some(until) = self.resends.wait(cx.now, from) {
+                    if self.resends.postpone(key, until) {
+                        self.send(cx, parts, key, ServerBody::Ack);
+                    }
                 } else {
-                    self.flush(cx, parts, key);
-                    self.send(cx, parts, key, ServerBody::Ack);
+                    self.resume(cx, parts, key);
                 }
             }
             ClientBody::Ack => self.log_ack(parts, key),
@@ -219,6 +225,7 @@ impl Server {
         self.reads.clear();
         self.ready_reads.clear();
         self.timer_proposed = None;
+        self.resends = Resends::default();
         self.next.clear();
     }
 
@@ -342,8 +349,17 @@ impl Server {
         }
     }
 
-    /// Proposes timers that are due and the expiry of sessions whose consumers are gone.
+    /// Proposes timers that are due, and sends outboxes that waited for it.
     pub fn handle_timeout(&mut self, cx: &mut Cx, parts: &mut Parts<'_>) {
+        for key in self.resends.due(cx.now) {
+            match self.resends.wait(cx.now, key.0) {
+                // Another session of the same consumer came first.
+                Some(until) => {
+                    self.resends.postpone(key, until);
+                }
+                None => self.resume(cx, parts, key),
+            }
+        }
         if let Some((id, deadline)) = parts.instance.machine().next_timer().filter(|(_, at)| *at <= cx.now) {
             if self.timer_proposed != Some((id, deadline)) {
                 let entry = Entry::Timer { id, deadline, now: cx.now, seed: cx.random() };
@@ -358,6 +374,7 @@ impl Server {
 
     /// Now and then: sessions whose consumer is not connected.
     pub fn sweep(&mut self, cx: &mut Cx, parts: &mut Parts<'_>) {
+        self.resends.sweep(cx.now);
         let sessions = parts.instance.machine().sessions();
         let sessions: Vec<_> = sessions.map(|(key, session)| (*key, session.executed)).collect();
         for (key, proposed) in sessions {
@@ -376,9 +393,9 @@ impl Server {
 
     /// When [`Server::handle_timeout`] wants to be called.
     pub fn timeout(&self, instance: &Instance) -> Option<Time> {
-        let (id, deadline) = instance.machine().next_timer()?;
-        let due = self.timer_retry.map_or(deadline, |retry| retry.max(deadline));
-        (self.timer_proposed != Some((id, deadline))).then_some(due)
+        let timer = instance.machine().next_timer().filter(|timer| self.timer_proposed != Some(*timer));
+        let timer = timer.map(|(_, deadline)| self.timer_retry.map_or(deadline, |retry| retry.max(deadline)));
+        timer.into_iter().chain(self.resends.timeout()).min()
     }
 
     /// Connected sessions.
@@ -453,15 +470,24 @@ impl Server {
         }
     }
 
-    /// Sends the outbox from where this connection stands.
-    fn flush(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, key: SessionKey) {
-        let Some(attached) = self.attached.get(&key) else { return };
-        let Some(session) = parts.instance.machine().session(&key) else { return };
+    /// Sends the outbox once more, from what the consumer has.
+    fn resume(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, key: SessionKey) {
+        let Some(attached) = self.attached.get_mut(&key) else { return };
+        attached.sent = attached.acked;
+        let bytes = self.flush(cx, parts, key);
+        self.resends.charge(cx.now, key.0, bytes);
+        self.send(cx, parts, key, ServerBody::Ack);
+    }
+
+    /// Sends the outbox from where this connection stands; how many bytes go out.
+    fn flush(&mut self, cx: &mut Cx, parts: &mut Parts<'_>, key: SessionKey) -> usize {
+        let Some(attached) = self.attached.get(&key) else { return 0 };
+        let Some(session) = parts.instance.machine().session(&key) else { return 0 };
         let first = session.first();
         let from = attached.sent.max(first - 1) + 1;
         let (executed, last) = self.told(&key, session);
         if from > last {
-            return;
+            return 0;
         }
         let items: Vec<(u64, OutItem)> = session
             .outbox
@@ -472,16 +498,19 @@ impl Server {
             .map(|(item, seq)| (seq, item))
             .collect();
         let authority = (parts.group.epoch(), parts.group.term());
+        let mut total = 0;
         for (seq, item) in items {
             let body = ServerBody::Out { seq, item };
             let Some(bytes) = post(cx, parts.net, self.service, key, authority, executed, body) else {
-                return;
+                return total;
             };
             parts.instance.sent(bytes);
+            total += bytes;
         }
         if let Some(attached) = self.attached.get_mut(&key) {
             attached.sent = last;
         }
+        total
     }
 
     /// Logs an acknowledgement when it frees enough, or lets a closed session end.
