@@ -73,7 +73,12 @@ impl Directory {
 
     /// Takes a record from anybody, if it is valid and news. True when it is.
     pub fn learn(&mut self, cx: &Cx, net: &mut Net, record: &[u8]) -> bool {
-        let result = self.index.insert(record, cx.now);
+        self.learn_from(cx, net, record, None)
+    }
+
+    /// The same, of a peer that brought it.
+    pub fn learn_from(&mut self, cx: &Cx, net: &mut Net, record: &[u8], bringer: Option<PeerId>) -> bool {
+        let result = self.index.insert_from(record, bringer, cx.now);
         if result == Err(RecordError::UnknownService) {
             if let Ok(Validated::Host(host)) = Validated::decode(record) {
                 if self.orphans.len() >= MAX_ORPHANS {
@@ -161,11 +166,12 @@ impl Directory {
         }
         search.indexed |= is_relay;
         search.found |= !records.is_empty();
+        let query = search.query.clone();
         for record in records {
-            self.learn(cx, net, record);
+            self.learn_from(cx, net, record, Some(from));
         }
         for (service, rating) in ratings.iter().filter(|_| is_relay) {
-            self.index.hear_rating(*service, *rating);
+            self.index.hear_rating(&query, *service, *rating);
         }
         self.step(cx, net, id);
     }
@@ -317,3 +323,7 @@ fn provider_keys(query: &Query) -> Vec<Hash> {
     let name = query.name.as_deref().map(registry::name_key);
     name.into_iter().chain(query.tag.as_deref().map(registry::tag_key)).collect()
 }
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;

@@ -383,7 +383,7 @@ impl Node {
     fn on_records(&mut self, from: PeerId, records: &[ByteBuf]) {
         let mut news = Vec::new();
         for record in records {
-            if self.directory.learn(&self.cx, &mut self.net, record) {
+            if self.directory.learn_from(&self.cx, &mut self.net, record, Some(from)) {
                 news.push(record.to_vec());
             }
             // It may be known by another way already, and not heeded yet.

@@ -4,7 +4,7 @@
 //! sum with what they found; nobody else needs them, so they are not in the DHT. A rating counts for [`RATING_LIFETIME`].
 //! Who makes many keys rates many times: what is told is how many keys rated, not how many people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,10 @@ pub const RATING_LIFETIME: Millis = Millis::secs(90 * 24 * 3600);
 pub const MAX_STARS: u8 = 5;
 /// The most ratings that an index keeps of one service; the one that was heard of longest ago goes first.
 pub const MAX_RATINGS: usize = 256;
+/// The most ratings in an index, of all services together; then the service that has most gives one up.
+pub(super) const MAX_ALL_RATINGS: usize = 65_536;
+/// The most of them that one peer brought; then what it brought first goes.
+pub(super) const MAX_BROUGHT: usize = MAX_ALL_RATINGS / 4;
 
 /// What one peer thinks of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,34 +95,48 @@ struct Kept {
     sequence: u64,
     expires: Time,
     received: Time,
+    bringer: Option<PeerId>,
     bytes: Vec<u8>,
 }
 
 impl Ratings {
-    /// Takes a newer rating; who gave way, when there were too many.
-    pub(super) fn insert(
-        &mut self,
-        record: &RatingRecord,
-        bytes: &[u8],
-        now: Time,
-    ) -> Result<Option<PeerId>, RecordError> {
+    /// May a rating be taken: only a newer one. Who has to give way first, when the service has too many.
+    pub(super) fn admit(&self, record: &RatingRecord) -> Result<Option<PeerId>, RecordError> {
         let known = self.by_rater.get(&record.rater);
         if known.is_some_and(|known| known.sequence >= record.sequence) {
             return Err(RecordError::Stale);
         }
         let full = known.is_none() && self.by_rater.len() >= MAX_RATINGS;
-        let oldest = self.by_rater.iter().filter(|_| full).min_by_key(|(_, kept)| kept.received);
-        let oldest = oldest.map(|(rater, _)| *rater);
-        oldest.map(|oldest| self.by_rater.remove(&oldest));
+        Ok(self.oldest().filter(|_| full))
+    }
+
+    /// Keeps an admitted rating.
+    pub(super) fn insert(
+        &mut self,
+        record: &RatingRecord,
+        bytes: &[u8],
+        bringer: Option<PeerId>,
+        received: Time,
+    ) {
         let kept = Kept {
             stars: record.stars,
             sequence: record.sequence,
             expires: record.expires,
-            received: now,
+            received,
+            bringer,
             bytes: bytes.to_vec(),
         };
         self.by_rater.insert(record.rater, kept);
-        Ok(oldest)
+    }
+
+    /// Forgets one; when it came, and who brought it.
+    pub(super) fn remove(&mut self, rater: &PeerId) -> Option<(Time, Option<PeerId>)> {
+        self.by_rater.remove(rater).map(|kept| (kept.received, kept.bringer))
+    }
+
+    /// Who rated before all others that are kept.
+    pub(super) fn oldest(&self) -> Option<PeerId> {
+        self.by_rater.iter().min_by_key(|(_, kept)| kept.received).map(|(rater, _)| *rater)
     }
 
     /// A rating's bytes and its signer's sequence.
@@ -140,18 +158,77 @@ impl Ratings {
         self.by_rater.keys().copied()
     }
 
-    /// Forgets what is over; whose.
-    pub(super) fn expire(&mut self, now: Time) -> Vec<PeerId> {
-        let over = self.by_rater.iter().filter(|(_, kept)| kept.expires + SKEW < now);
-        let over: Vec<PeerId> = over.map(|(rater, _)| *rater).collect();
-        over.iter().for_each(|rater| {
-            self.by_rater.remove(rater);
-        });
-        over
+    /// Whose are over.
+    pub(super) fn over(&self, now: Time) -> impl Iterator<Item = PeerId> + '_ {
+        let over = self.by_rater.iter().filter(move |(_, kept)| kept.expires + SKEW < now);
+        over.map(|(rater, _)| *rater)
     }
 
     pub(super) fn len(&self) -> usize {
         self.by_rater.len()
+    }
+}
+
+/// What the ratings of all services take of an index, so that whoever floods it displaces what is its own: the ratings that one
+/// peer brought, and then those of the services that have most.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    all: usize,
+    of_service: BTreeMap<ServiceId, usize>,
+    by_count: BTreeSet<(usize, ServiceId)>,
+    /// Oldest first.
+    brought: BTreeMap<PeerId, BTreeSet<(Time, ServiceId, PeerId)>>,
+}
+
+impl Places {
+    /// Ratings of all services.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> usize {
+        self.all
+    }
+
+    pub(super) fn take(&mut self, service: ServiceId, rater: PeerId, at: Time, bringer: Option<PeerId>) {
+        self.all += 1;
+        self.count(service, |count| count + 1);
+        if let Some(bringer) = bringer {
+            self.brought.entry(bringer).or_default().insert((at, service, rater));
+        }
+    }
+
+    pub(super) fn free(&mut self, service: ServiceId, rater: PeerId, at: Time, bringer: Option<PeerId>) {
+        self.all -= 1;
+        self.count(service, |count| count - 1);
+        let Some(bringer) = bringer else { return };
+        let is_last = self.brought.get_mut(&bringer).is_some_and(|brought| {
+            brought.remove(&(at, service, rater));
+            brought.is_empty()
+        });
+        if is_last {
+            self.brought.remove(&bringer);
+        }
+    }
+
+    /// Which rating gives way before this peer brings another one: one that it brought itself, or, without a rater, the oldest of
+    /// a service.
+    pub(super) fn gives_way(&self, bringer: Option<PeerId>) -> Option<(ServiceId, Option<PeerId>)> {
+        let brought = bringer.and_then(|bringer| self.brought.get(&bringer));
+        if let Some(brought) = brought.filter(|brought| brought.len() >= MAX_BROUGHT) {
+            return brought.first().map(|(_, service, rater)| (*service, Some(*rater)));
+        }
+        let fullest = self.by_count.last().filter(|_| self.all >= MAX_ALL_RATINGS);
+        fullest.map(|(_, service)| (*service, None))
+    }
+
+    fn count(&mut self, service: ServiceId, change: impl Fn(usize) -> usize) {
+        let before = self.of_service.get(&service).copied().unwrap_or_default();
+        let after = change(before);
+        self.by_count.remove(&(before, service));
+        if after == 0 {
+            self.of_service.remove(&service);
+        } else {
+            self.of_service.insert(service, after);
+            self.by_count.insert((after, service));
+        }
     }
 }
 

@@ -15,7 +15,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rating::{rating_key, Rating, RatingRecord, Ratings};
+use super::rating::{rating_key, Places, Rating, RatingRecord, Ratings};
 use super::record::{RecordError, Validated, SKEW};
 use super::service::ServiceRecord;
 use crate::id::{Hash, PeerId, ServiceId};
@@ -31,8 +31,6 @@ pub use search::MAX_RESULTS;
 pub const MAX_PER_PUBLISHER: usize = 64;
 /// How many of the services that were heard of longest ago are looked at for one that nobody serves.
 const MAX_AGED: usize = 256;
-/// The most ratings in an index, of all services together.
-const MAX_ALL_RATINGS: usize = 65_536;
 
 /// What an inserted record changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +55,8 @@ pub struct Index {
     by_age: BTreeSet<(Time, ServiceId)>,
     /// What a digest lists.
     keys: BTreeMap<Hash, (ServiceId, Slot)>,
-    /// Ratings of all services.
-    ratings: usize,
+    /// What the ratings of all services take.
+    places: Places,
 }
 
 #[derive(Debug)]
@@ -85,7 +83,7 @@ impl Index {
             by_tag: BTreeMap::new(),
             by_age: BTreeSet::new(),
             keys: BTreeMap::new(),
-            ratings: 0,
+            places: Places::default(),
         }
     }
 
@@ -102,12 +100,22 @@ impl Index {
     /// Validates a record and takes it if it is news. A full index drops what has expired, then what nobody serves, then
     /// what was heard of longest ago.
     pub fn insert(&mut self, bytes: &[u8], now: Time) -> Result<Change, RecordError> {
+        self.insert_from(bytes, None, now)
+    }
+
+    /// The same; ratings of a peer that brings too many displace each other.
+    pub fn insert_from(
+        &mut self,
+        bytes: &[u8],
+        bringer: Option<PeerId>,
+        now: Time,
+    ) -> Result<Change, RecordError> {
         let record = Validated::decode(bytes)?;
         record.check_times(now)?;
         match record {
             Validated::Service(record) => self.insert_service(record, bytes, now),
             Validated::Host(record) => self.insert_host(record, bytes, now),
-            Validated::Rating(record) => self.insert_rating(&record, bytes, now),
+            Validated::Rating(record) => self.insert_rating(&record, bytes, bringer, now),
             // Nick names are looked up in the DHT; no index keeps them.
             Validated::Nick(_) => Err(RecordError::Malformed),
         }
@@ -131,13 +139,6 @@ impl Index {
         rating.filter(|rating| rating.count > 0)
     }
 
-    /// A relay says how a service is rated.
-    pub fn hear_rating(&mut self, service: ServiceId, rating: Rating) {
-        if let Some(entry) = self.services.get_mut(&service).filter(|_| rating.is_possible()) {
-            entry.heard = Some(rating);
-        }
-    }
-
     /// Forgets what has expired. Call it now and then; nothing expired is returned in between either.
     pub fn expire(&mut self, now: Time) {
         let over: Vec<ServiceId> = self
@@ -147,6 +148,7 @@ impl Index {
             .map(|(service, _)| *service)
             .collect();
         over.into_iter().for_each(|service| self.remove(service));
+        let mut forgotten = Vec::new();
         for (service, entry) in &mut self.services {
             let keys = &mut self.keys;
             entry.hosts.retain(|peer, host| {
@@ -156,11 +158,9 @@ impl Index {
                 }
                 live
             });
-            for rater in entry.ratings.expire(now) {
-                self.ratings -= 1;
-                keys.remove(&rating_key(*service, rater));
-            }
+            forgotten.extend(entry.ratings.over(now).map(|rater| (*service, rater)));
         }
+        forgotten.into_iter().for_each(|(service, rater)| self.forget_rating(service, rater));
     }
 
     fn insert_service(
@@ -228,35 +228,47 @@ impl Index {
         &mut self,
         record: &RatingRecord,
         bytes: &[u8],
+        bringer: Option<PeerId>,
         now: Time,
     ) -> Result<Change, RecordError> {
         let service = record.service;
-        let entry = self.services.get_mut(&service).ok_or(RecordError::UnknownService)?;
+        let entry = self.services.get(&service).ok_or(RecordError::UnknownService)?;
         if entry.record.withdrawn || record.rater == entry.record.publisher {
             return Err(RecordError::NotPermitted);
         }
-        let before = entry.ratings.len();
-        if self.ratings >= MAX_ALL_RATINGS && entry.ratings.slot(&record.rater).is_none() {
-            return Err(RecordError::TooMany);
+        let displaced = entry.ratings.admit(record)?;
+        for rater in displaced.into_iter().chain([record.rater]) {
+            self.forget_rating(service, rater);
         }
-        let gone = entry.ratings.insert(record, bytes, now)?;
-        self.ratings += entry.ratings.len() - before;
-        gone.map(|rater| self.keys.remove(&rating_key(service, rater)));
+        if let Some((of, rater)) = self.places.gives_way(bringer) {
+            let oldest = || self.services.get(&of).and_then(|entry| entry.ratings.oldest());
+            rater.or_else(oldest).into_iter().for_each(|rater| self.forget_rating(of, rater));
+        }
+        if let Some(entry) = self.services.get_mut(&service) {
+            entry.ratings.insert(record, bytes, bringer, now);
+        }
+        self.places.take(service, record.rater, now, bringer);
         self.keys.insert(record.key(), (service, Slot::Rating(record.rater)));
         Ok(Change::Rating(service))
     }
 
+    fn forget_rating(&mut self, service: ServiceId, rater: PeerId) {
+        let entry = self.services.get_mut(&service);
+        if let Some((at, bringer)) = entry.and_then(|entry| entry.ratings.remove(&rater)) {
+            self.places.free(service, rater, at, bringer);
+            self.keys.remove(&rating_key(service, rater));
+        }
+    }
+
     fn remove(&mut self, service: ServiceId) {
+        let raters = self.services.get(&service).map(|entry| entry.ratings.raters().collect::<Vec<_>>());
+        raters.into_iter().flatten().for_each(|rater| self.forget_rating(service, rater));
         let Some(entry) = self.services.remove(&service) else { return };
         self.by_age.remove(&(entry.received, service));
         self.untag(&entry.record.tags, service);
         self.keys.remove(&service_slot(service));
         for peer in entry.hosts.keys() {
             self.keys.remove(&host_slot(service, *peer));
-        }
-        self.ratings -= entry.ratings.len();
-        for rater in entry.ratings.raters() {
-            self.keys.remove(&rating_key(service, rater));
         }
         if let Some(count) = self.per_publisher.get_mut(&entry.record.publisher) {
             *count -= 1;

@@ -52,6 +52,16 @@ impl Index {
         records.chain(withdrawn.map(|(_, entry)| entry.bytes.clone())).take(MAX_RECORDS).collect()
     }
 
+    /// A relay that was searched says how a service is rated. What was not searched for is not its to tell.
+    pub fn hear_rating(&mut self, query: &Query, service: ServiceId, rating: Rating) {
+        let text = query.text.as_ref().map(|text| text.to_lowercase());
+        let entry = self.services.get_mut(&service).filter(|_| rating.is_possible());
+        let named = |entry: &&mut Entry| query.name.as_ref().is_none_or(|name| *name == entry.record.name);
+        if let Some(entry) = entry.filter(named).filter(|entry| entry.matches(query, text.as_deref())) {
+            entry.heard = Some(rating);
+        }
+    }
+
     /// How the services that match are rated, at most [`MAX_RECORDS`].
     pub fn search_ratings(&self, query: &Query, now: Time) -> Vec<(ServiceId, Rating)> {
         // Where all raters took theirs back, too: who heard of them is to forget them.

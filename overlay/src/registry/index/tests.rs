@@ -3,6 +3,7 @@
 use super::*;
 use crate::io::{Error, Query, ServiceInfo};
 use crate::manifest::{Permit, StateKind};
+use crate::registry::rating::{MAX_ALL_RATINGS, MAX_BROUGHT, MAX_RATINGS};
 use crate::registry::record::tests::{claim, host, peer, secret, service, NOW};
 use crate::registry::{HostRecord, Succession, HOST_LIFETIME, SERVICE_LIFETIME};
 use crate::time::Millis;
@@ -279,7 +280,7 @@ fn what_no_ratings_can_sum_up_to_is_not_believed() {
     let record = service(1, "counter");
     put(&mut index, &record, 1).unwrap();
     let heard = |index: &mut Index, stars, count| {
-        index.hear_rating(record.service(), Rating { stars, count });
+        index.hear_rating(&Query::default(), record.service(), Rating { stars, count });
         index.rating(record.service(), NOW)
     };
     assert_eq!(heard(&mut index, 6, 1), None);
@@ -300,9 +301,91 @@ fn ratings_are_counted_until_they_go() {
     };
     rate(&mut index, 2, NOW + Millis(1));
     rate(&mut index, 3, NOW + RATING_LIFETIME);
-    assert_eq!((index.ratings, index.keys.len()), (2, 3));
+    assert_eq!((index.places.all(), index.keys.len()), (2, 3));
     index.expire(NOW + Millis(2) + SKEW);
-    assert_eq!((index.ratings, index.keys.len()), (1, 2));
+    assert_eq!((index.places.all(), index.keys.len()), (1, 2));
     index.remove(lived.service());
-    assert_eq!((index.ratings, index.keys.len()), (0, 0));
+    assert_eq!((index.places.all(), index.keys.len()), (0, 0));
+}
+
+#[test]
+fn a_relay_tells_ratings_of_what_was_searched_for() {
+    let mut index = Index::new(10);
+    let (one, other) = (service(1, "counter"), service(1, "chat"));
+    [&one, &other].into_iter().for_each(|record| {
+        put(&mut index, record, 1).unwrap();
+    });
+    let told = Rating { stars: 5, count: 1 };
+    let named = |name: &str| Query { name: Some(name.into()), ..Query::default() };
+    let tagged = |tag: &str| Query { tag: Some(tag.into()), ..Query::default() };
+    for (query, believed) in [(named("chat"), false), (tagged("games"), false), (named("counter"), true)] {
+        index.hear_rating(&query, one.service(), told);
+        assert_eq!(index.rating(one.service(), NOW), Some(told).filter(|_| believed), "{query:?}");
+    }
+    index.hear_rating(&tagged("example"), other.service(), told);
+    assert_eq!(index.rating(other.service(), NOW), Some(told));
+}
+
+/// Services that take all the ratings that an index keeps, if each of so many raters rates each of them.
+fn rated_by_all(index: &mut Index, raters: usize) -> Vec<ServiceId> {
+    let services: Vec<ServiceRecord> =
+        (0..MAX_ALL_RATINGS / raters).map(|n| service((n % 8) as u8, &format!("s{n}"))).collect();
+    for (n, record) in services.iter().enumerate() {
+        put(index, record, (n % 8) as u8).unwrap();
+    }
+    services.iter().map(ServiceRecord::service).collect()
+}
+
+fn rate(index: &mut Index, of: ServiceId, rater: usize, bringer: Option<PeerId>) {
+    let mut key = [7; 32];
+    key[..8].copy_from_slice(&rater.to_le_bytes());
+    let (rater, stars, sequence) = (PeerId(key), 3, NOW.0);
+    let (created, expires) = (NOW, NOW + crate::registry::RATING_LIFETIME);
+    let record = RatingRecord { service: of, rater, stars, sequence, created, expires };
+    assert_eq!(index.insert_rating(&record, b"", bringer, NOW), Ok(Change::Rating(of)));
+}
+
+fn count(index: &Index, of: ServiceId) -> u32 {
+    index.rating(of, NOW).map_or(0, |rating| rating.count)
+}
+
+#[test]
+fn ratings_of_many_keys_displace_those_of_the_services_that_have_most() {
+    let mut index = Index::new(1000);
+    let flooded = rated_by_all(&mut index, MAX_RATINGS);
+    for of in &flooded {
+        (0..MAX_RATINGS).for_each(|rater| rate(&mut index, *of, rater, None));
+    }
+    assert_eq!(index.places.all(), MAX_ALL_RATINGS);
+    let small = service(9, "small");
+    put(&mut index, &small, 9).unwrap();
+    (0..5).for_each(|rater| rate(&mut index, small.service(), rater, None));
+    // The flood goes on.
+    for (n, of) in flooded.iter().cycle().take(2_000).enumerate() {
+        rate(&mut index, *of, MAX_RATINGS + n, None);
+    }
+    assert_eq!(count(&index, small.service()), 5, "what few have rated is kept");
+    assert_eq!(index.places.all(), MAX_ALL_RATINGS);
+    let kept: u32 = flooded.iter().map(|of| count(&index, *of)).sum();
+    assert_eq!(kept as usize, MAX_ALL_RATINGS - 5);
+    assert!(flooded.iter().all(|of| count(&index, *of) >= MAX_RATINGS as u32 - 1), "all give up as many");
+    assert_eq!(index.keys.len(), MAX_ALL_RATINGS + flooded.len() + 1);
+}
+
+#[test]
+fn who_brings_too_many_ratings_displaces_its_own() {
+    let mut index = Index::new(1000);
+    let services = rated_by_all(&mut index, MAX_RATINGS);
+    let (honest, flood) = (Some(peer(1)), Some(peer(2)));
+    rate(&mut index, services[0], 1_000_000, honest);
+    for n in 0..MAX_BROUGHT + 1_000 {
+        rate(&mut index, services[1 + n % 200], n, flood);
+    }
+    assert_eq!((count(&index, services[0]), index.places.all()), (1, MAX_BROUGHT + 1));
+    // What it took back or lost does not count.
+    index.remove(services[1]);
+    let left = index.places.all();
+    assert!(left < MAX_BROUGHT);
+    rate(&mut index, services[2], 2_000_000, flood);
+    assert_eq!(index.places.all(), left + 1);
 }
