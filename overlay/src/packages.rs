@@ -87,6 +87,11 @@ impl Costs {
         let sample = took.0 as f64 / (bytes as f64 / 1024.0).max(1.0);
         *cost += COST_SMOOTHING * (sample - *cost);
     }
+
+    /// What a module of so many bytes takes, fetched at this cost.
+    fn of(&self, bytes: u64, fetch: f64) -> f64 {
+        bytes as f64 / 1024.0 * (fetch + self.compile)
+    }
 }
 
 impl Packages {
@@ -171,13 +176,13 @@ impl Packages {
             return Some(0.0);
         }
         let fetch = if self.store.contains(module.hash) { 0.0 } else { self.costs.fetch };
-        Some(module.size as f64 / 1024.0 * (fetch + self.costs.compile))
+        Some(self.costs.of(module.size, fetch))
     }
 
     /// What it takes to fetch and prepare a known package that is not here, in ms.
     pub fn module_cost_ms(&self, package: &PackageId) -> Option<f64> {
         let module = self.known.get(package)?.package.module;
-        Some(module.size as f64 / 1024.0 * (self.costs.fetch + self.costs.compile))
+        Some(self.costs.of(module.size, self.costs.fetch))
     }
 
     /// Did the sandbox refuse it.

@@ -362,6 +362,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::client::ClientSession;
 
     fn tally(calls: u32, each: u64) -> Tally {
         Tally { calls, took: Millis(each * u64::from(calls)) }
@@ -387,6 +388,32 @@ mod tests {
     fn what_was_measured_here_counts_more_than_the_guess() {
         let known = after(&[(tally(0, 0), tally(10, 25)), (tally(10, 30), tally(0, 0))]);
         assert!(known.saves(20.0).is_some_and(|saved| saved < 0.0), "{known:?}");
+    }
+
+    #[test]
+    fn a_manifest_that_nobody_has_is_asked_for_now_and_then() {
+        use crate::cx::Signal;
+        use crate::handover::hostile_tests::{host, other, record, service};
+        use crate::io::Input;
+        let (mut node, id, mut actions) = (host(), SessionId(1), Vec::new());
+        let (now, record) = (node.cx.now, record());
+        node.remove_hosted(service(), None);
+        assert!(node.directory.learn(&node.cx, &mut node.net, &record));
+        node.handle(now, Input::Rtt { peer: other(), micros: 40_000 });
+        let (hosts, request, deadline) = (vec![other()], crate::id::RequestId(1), now + Millis::secs(60));
+        let name = "counter@x".to_owned();
+        let session =
+            ClientSession::open(now, id, service(), name, true, hosts, request, deadline, &mut actions);
+        node.sessions.insert(id, session);
+        let mut known = Measured { there: Some(50.0), rate: 20.0, ..Measured::default() };
+        let mut asked = |after: Millis| {
+            node.cx.now = node.cx.now + after;
+            assert_eq!(node.worth(service(), &mut known), None);
+            let signals = std::iter::from_fn(|| node.cx.poll_signal());
+            signals.filter(|signal| matches!(signal, Signal::Manifest(..))).count()
+        };
+        let counts: Vec<usize> = [0, 1_000, 8_999, 1, 1_000].map(|ms| asked(Millis(ms))).to_vec();
+        assert_eq!(counts, [1, 0, 0, 1, 0], "every ten seconds");
     }
 
     #[test]

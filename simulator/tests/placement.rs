@@ -26,12 +26,17 @@ impl Run {
     }
 
     fn far(state: &str, volunteers: bool, latency_ms: [u64; 2]) -> Self {
+        let policy = volunteers.then(VolunteerPolicy::default);
+        Self::of("toy:counter:0", state, policy, latency_ms)
+    }
+
+    fn of(module: &str, state: &str, policy: Option<VolunteerPolicy>, latency_ms: [u64; 2]) -> Self {
         let mut world = common::world(7, 2, LinkModel { latency_ms, ..LinkModel::default() });
-        common::publish(&mut world, HOST, 1, "plain", state, 0);
+        common::publish_module(&mut world, HOST, 1, "plain", state, module);
         let mut run = Self { world, session: SessionId(0), calls: 0, replies: 0, placed: Vec::new() };
         run.pass(4_000);
-        if volunteers {
-            run.tell(CALLER, 2, Command::Volunteer(Some(VolunteerPolicy::default())));
+        if policy.is_some() {
+            run.tell(CALLER, 2, Command::Volunteer(policy));
         }
         run.tell(CALLER, 3, Command::Open { service: "plain".to_owned(), deadline_ms: 0 });
         run.pass(4_000);
@@ -76,11 +81,17 @@ impl Run {
             self.pass(1_000 / per_second);
         }
         self.pass(1_500);
+        for _ in 0..60 {
+            // What has queued up where it is slow.
+            self.pass(if self.replies < self.calls { 500 } else { 0 });
+        }
         assert_eq!(self.replies, self.calls, "every call is answered, once");
     }
 
     fn server(&self) -> String {
-        self.world.peer(CALLER).expect("it runs").status().sessions[0].server.clone()
+        let sessions = self.world.peer(CALLER).expect("it runs").status().sessions;
+        let plain = sessions.into_iter().find(|session| session.service.starts_with("plain@"));
+        plain.expect("the session is open").server
     }
 
     fn id(&self, node: usize) -> String {
@@ -145,4 +156,42 @@ fn a_session_goes_to_a_far_server_and_stays_there() {
     assert_eq!((run.server(), run.hosting()), (run.id(HOST), 0), "unused for a minute");
     assert_eq!(run.placed, [true, false]);
     run.call(1, 3);
+}
+
+/// A tab whose person grants 50,000,000 gas a second, as much as a service asks for that says nothing.
+fn slow() -> VolunteerPolicy {
+    VolunteerPolicy { cpu: 5, ..VolunteerPolicy::default() }
+}
+
+#[test]
+fn what_is_slower_here_goes_back_and_does_not_come_again() {
+    // Ten calls a second burn twice of what is granted here; the host is not held to anything.
+    let mut run = Run::of("toy:counter:0:10000000", "none", Some(slow()), [20, 30]);
+    run.call(10, 30);
+    assert_eq!(run.placed, [true, false], "it came, and went while it was used");
+    run.call(10, 30);
+    assert_eq!((run.server(), run.hosting(), run.placed.len()), (run.id(HOST), 0, 2));
+}
+
+#[test]
+fn nothing_comes_to_a_tab_that_is_busy() {
+    let mut run = Run::of("toy:counter:0", "none", Some(slow()), [20, 30]);
+    common::publish_module(&mut run.world, CALLER, 4, "heavy", "single", "toy:counter:1:100000000");
+    run.pass(4_000);
+    run.tell(CALLER, 5, Command::Open { service: "heavy".to_owned(), deadline_ms: 0 });
+    run.pass(1_000);
+    let sessions = run.world.peer(CALLER).expect("it runs").status().sessions;
+    let heavy = sessions.into_iter().find(|session| session.service.starts_with("heavy@")).expect("is open");
+    let session = SessionId(u128::from_str_radix(&heavy.id, 16).expect("an id"));
+    for number in 0..30 {
+        let call = Command::Call { session, method: "add".to_owned(), body: Vec::new(), deadline_ms: 90_000 };
+        run.tell(CALLER, 10 + number, call);
+    }
+    run.pass(5_000);
+    run.call(20, 30);
+    assert_eq!((run.server(), run.placed.len()), (run.id(HOST), 0));
+    // It is its load that keeps the service away.
+    run.pass(40_000);
+    run.call(20, 15);
+    assert_eq!((run.server(), run.placed.as_slice()), (run.id(CALLER), [true].as_slice()));
 }

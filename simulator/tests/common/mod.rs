@@ -23,11 +23,23 @@ pub fn world(seed: u64, tabs: usize, model: LinkModel) -> World<Node> {
 
 /// Publishes a toy counter; `ballast` makes packages differ.
 pub fn publish(world: &mut World<Node>, node: usize, request: u64, name: &str, state: &str, ballast: usize) {
+    publish_module(world, node, request, name, state, &format!("toy:counter:{ballast}"));
+}
+
+/// Publishes a toy module.
+pub fn publish_module(
+    world: &mut World<Node>,
+    node: usize,
+    request: u64,
+    name: &str,
+    state: &str,
+    module: &str,
+) {
     let manifest = format!(
         r#"{{"name":"{name}","version":"1.0.0","engine":"wasm","state":"{state}","interface":{{"add":{{}}}},
         "requires":{{"memoryMiB":1}},"qos":{{"standby":0}}}}"#
     );
-    let (manifest, module) = (manifest.into_bytes(), format!("toy:counter:{ballast}").into_bytes());
+    let (manifest, module) = (manifest.into_bytes(), module.as_bytes().to_vec());
     let publish = Command::Publish { manifest, module, ui: Vec::new() };
     world.tell(node, Input::Command(RequestId(request), publish));
 }
