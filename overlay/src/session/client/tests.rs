@@ -1,7 +1,9 @@
 //! A session against servers that answer as told.
 
+use super::servers::{GIVE_UP_AFTER, MAX_UNHEARD};
 use super::*;
 use crate::id::Hash;
+use crate::wire::{CallResult, OutItem, ServerBody, ServerFrame};
 
 const NOW: Time = Time(1_000);
 const S: PeerId = PeerId([1; 32]);
