@@ -4,7 +4,7 @@ import { loadavg } from "node:os";
 
 import { move, volunteer } from "../lib/moves.mjs";
 import { SOON_MS, joinPage, publish } from "../lib/peer.mjs";
-import { BEEPING, enter, heard, hears } from "../lib/voice.mjs";
+import { enter, heard, hears } from "../lib/voice.mjs";
 import { inWorld } from "../lib/world.mjs";
 
 const HANDOVERS = Number(process.env.HANDOVERS ?? 100);
@@ -21,7 +21,7 @@ const sum = (values) => values.reduce((all, each) => all + each, 0);
 async function talk(act) {
   return inWorld(async (world) => {
     const relay = await world.relay();
-    const [hosts, talkers] = [await world.browser(), await world.browser({ args: BEEPING })];
+    const [hosts, talkers] = [await world.browser(), await world.browser({ microphone: true })];
     const tabs = [await volunteer(world, hosts, relay, "a"), await volunteer(world, hosts, relay, "b")];
     const service = await publish(tabs[0], "voice", { state: "single" });
     const people = [];

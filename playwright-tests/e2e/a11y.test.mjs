@@ -28,11 +28,11 @@ for (const colorScheme of ["light", "dark"]) {
     test(`axe finds nothing serious in any view: ${colorScheme}, ${width} px`, () =>
       inWorld(async (world) => {
         const relay = await world.relay();
-        const browser = await world.browser();
+        const browser = await world.browser({ media: { colorScheme } });
         const other = await joinPage(await world.page(browser, "other"), relay, { name: "Ann" });
         await publish(other, "chat");
         await publish(other, "counter");
-        const page = await world.page(browser, "visitor", { colorScheme, viewport: { width, height: 800 } });
+        const page = await world.page(browser, "visitor", { viewport: { width, height: 800 } });
         await page.addInitScript(axe);
         await openApp(page, relay);
         await page.locator('[data-testid="publish-example"][data-service="counter"]').click();

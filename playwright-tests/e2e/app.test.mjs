@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { callMethod, moveInApp, openApp, openService, publishFromIde, typeSource, view, volunteerInApp } from "../lib/app.mjs";
 import { endCalls } from "../lib/moves.mjs";
 import { SOON_MS, joinPage, moreReplies, soon, startCalls } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 const shots = fileURLToPath(new URL("../../target/screenshots/", import.meta.url));
 mkdirSync(shots, { recursive: true });
@@ -42,7 +42,7 @@ async function fillForm(page, name) {
   await page.getByTestId("ide-interface").fill(METHODS);
 }
 
-test("a service is typed into the IDE, called from a second browser, and moves to a third while it is called", () =>
+inBoth("a service is typed into the IDE, called from a second browser, and moves to a third while it is called", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const [first, second, third] = [await world.browser(), await world.browser(), await world.browser()];
@@ -117,7 +117,7 @@ test("an error in the source is shown at its line, nothing is published, and the
     await page.locator(".cm-content", { hasText: "this.totl += 7" }).waitFor({ timeout: SOON_MS });
   }));
 
-test("chat through its own page: two people read each other", () =>
+inBoth("chat through its own page: two people read each other", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();
@@ -127,6 +127,8 @@ test("chat through its own page: two people read each other", () =>
     await openService(bob, "chat");
     const room = (page) => page.getByTestId("service-ui").locator("iframe").contentFrame();
     const say = async (page, line) => {
+      // Keys go to the window that has the focus.
+      await page.bringToFront();
       const input = room(page).locator('input:not([type="hidden"]), textarea').last();
       await input.waitFor({ timeout: SOON_MS });
       await input.fill(line);
@@ -144,8 +146,8 @@ for (const colorScheme of ["light", "dark"]) {
   test(`every view fits 360 px and 1280 px, ${colorScheme}, without errors`, () =>
     inWorld(async (world) => {
       const relay = await world.relay();
-      const browser = await world.browser();
-      const page = await openApp(await world.page(browser, "visitor", { colorScheme }), relay);
+      const browser = await world.browser({ media: { colorScheme } });
+      const page = await openApp(await world.page(browser, "visitor"), relay);
       await page.locator('[data-testid="publish-example"][data-service="counter"]').click();
       await page.locator('[data-testid="service-card"]').first().waitFor({ timeout: SOON_MS });
       for (const width of [1280, 360]) {

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { openApp, view } from "../lib/app.mjs";
 import { SOON_MS, joinPage, publish, soon } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 const card = (page, name) => page.locator(`[data-testid="service-card"][data-service="${name}"]`);
 const names = (page) => page.getByTestId("service-card").evaluateAll((all) => all.map((each) => each.dataset.service));
@@ -162,7 +162,7 @@ test("without anybody to ask, the catalogue says that this tab is offline", () =
     assert.deepEqual(page.problems, []);
   }));
 
-test("stars that a person gives are on the card of everybody, and can be taken back", () =>
+inBoth("stars that a person gives are on the card of everybody, and can be taken back", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { meets, volunteer } from "../lib/moves.mjs";
 import { joinPage, publish, soon } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 /** All that the page's service has done is on its disk. */
 const stored = (page, service) =>
@@ -40,7 +40,7 @@ async function called(world, change = {}) {
   return { relay, context, host, caller, service };
 }
 
-test("a publisher's tab is reloaded: its service is back, with its state, and sessions go on", () =>
+inBoth("a publisher's tab is reloaded: its service is back, with its state, and sessions go on", (inWorld) =>
   inWorld(async (world) => {
     const { relay, host, caller, service } = await called(world);
     assert.equal(await add(caller, 5), 5);

@@ -6,12 +6,12 @@ import { test } from "node:test";
 import { watchChannels } from "../lib/channels.mjs";
 import { move, volunteer } from "../lib/moves.mjs";
 import { joinPage, publish, soon } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 const HZ = 50;
 const MOVES = 6;
 
-test("fifty datagrams a second through six handovers: none is lost, none comes twice", () =>
+inBoth("fifty datagrams a second through six handovers: none is lost, none comes twice", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const [hosts, talkers] = [await world.browser(), await world.browser()];

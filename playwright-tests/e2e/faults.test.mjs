@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { endCalls, leaders, meets, move, tryMove, volunteer } from "../lib/moves.mjs";
 import { callsNow, joinPage, moreReplies, publish, soon, startCalls } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 const HZ = 50;
 /** Longer than killing a process takes. */
@@ -97,7 +97,7 @@ test("the publisher's tab is closed after a handover: a new tab still finds the 
     assert.equal(await stranger.evaluate(async () => decode(await peer.call("counter", "add", encode(1)))), 42);
   }));
 
-test("a publisher that leaves hands over what it serves, state and all", () =>
+inBoth("a publisher that leaves hands over what it serves, state and all", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();

@@ -90,9 +90,9 @@ test("the app in Firefox: open, try, publish, use, see the map", { skip }, () =>
     await page.goto(`${relay.url}/#/ide`);
     await soon(page, () => document.querySelector('[data-testid="ide-publish"]:not([disabled])'));
     await soon(page, () => document.querySelector('[data-testid="ide-output"]')?.textContent.includes("No problems"));
-    await page.click("ide-publish");
+    await page.getByTestId("ide-publish").click();
     await soon(page, () => document.querySelector('[data-testid="ide-open"]'));
-    await page.click("ide-open");
+    await page.getByTestId("ide-open").click();
     await soon(page, () => document.querySelector('[data-testid="method-call"]'));
     const other = await joinPage(await world.page(await world.browser(), "other"), relay, { name: "Chromium" });
     const [service] = await page.evaluate(() => window.tabfarm.status().hosting.map((each) => each.service));

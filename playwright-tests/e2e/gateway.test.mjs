@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 
 import { move, volunteer } from "../lib/moves.mjs";
 import { publish, soon } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 import { listen } from "../sandbox/lib/canary.mjs";
 import { PAGE, script } from "../sandbox/lib/probes.mjs";
 
@@ -344,7 +344,7 @@ test("one client gets its share", () =>
     assert.match(metrics, new RegExp(`tabfarm_gateway_refused_total\\{reason="rate"\\} ${refused.length}\n`));
   }));
 
-test("the command `tabfarm` calls, lists, listens, and says what is wrong", () =>
+inBoth("the command `tabfarm` calls, lists, listens, and says what is wrong", (inWorld) =>
   inWorld(async (world) => {
     const { relay, host, service } = await counting(world);
     const chat = await publish(host, "chat");

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { endCalls, leaders, move, volunteer } from "../lib/moves.mjs";
 import { joinPage, moreReplies, publish, soon, startCalls } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 const HZ = 50;
 
@@ -36,7 +36,7 @@ test("ten handovers among three tabs under 50 calls a second: nothing lost, doub
     assert.deepEqual((await leaders(tabs, service)).map((page) => page.id), [tabs[10 % 3].id]);
   }));
 
-test("three callers at once, and messages of a chat room, across handovers", () =>
+inBoth("three callers at once, and messages of a chat room, across handovers", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();

@@ -9,7 +9,7 @@ import { callMethod, keptText, openApp, publishFromIde, typeSource, view } from 
 import { addFile, begin, exportZip, files, importZip, openFile, outputSays, showProjects, shownFile, textOf, title, tryIt, zipOf } from "../lib/ide.mjs";
 import { SOON_MS, soon } from "../lib/peer.mjs";
 import { manifestOf, MEMORY, moduleOf, onCall } from "../lib/wasm.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 const shots = fileURLToPath(new URL("../../target/screenshots/", import.meta.url));
 mkdirSync(shots, { recursive: true });
@@ -130,7 +130,7 @@ test("files and projects are renamed, duplicated and deleted, the latter after a
     assert.deepEqual(page.problems, []);
   }));
 
-test("a zip goes out and comes in the same; hostile ones are refused in words and change nothing", () =>
+inBoth("a zip goes out and comes in the same; hostile ones are refused in words and change nothing", (inWorld) =>
   inWorld(async (world) => {
     const { page } = await openIde(world);
     await begin(page, "game-of-life");

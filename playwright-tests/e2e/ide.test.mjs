@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 import { callMethod, keptText, openApp, openService, publishFromIde, typeSource, view } from "../lib/app.mjs";
 import { joinPage, SOON_MS, soon } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 const shots = fileURLToPath(new URL("../../target/screenshots/", import.meta.url));
 mkdirSync(shots, { recursive: true });
@@ -56,7 +56,7 @@ async function write(page, source) {
   await page.getByTestId("ide-interface").fill(METHODS);
 }
 
-test("a draft is tried in its tab: calls, replies, messages, logs, gas, memory and traps; nobody else sees it", () =>
+inBoth("a draft is tried in its tab: calls, replies, messages, logs, gas, memory and traps; nobody else sees it", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();
@@ -150,7 +150,7 @@ test("what is wrong in the form is said while it is typed, and neither a failed 
     assert.deepEqual(page.problems, []);
   }));
 
-test("the app keeps its strict policy: nothing in any view is blocked by it", () =>
+inBoth("the app keeps its strict policy: nothing in any view is blocked by it", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const page = await world.page(await world.browser(), "visitor");

@@ -5,7 +5,7 @@ import test from "node:test";
 
 import { openApp, view } from "../lib/app.mjs";
 import { SOON_MS } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 const PARTS = /\/app\/parts\/[0-9a-f]{16}\/.+\.wasm$/;
 
@@ -16,7 +16,7 @@ function asked(page) {
   return names;
 }
 
-test("joining fetches the first view alone; the others come after it, the editor when it is opened", () =>
+inBoth("joining fetches the first view alone; the others come after it, the editor when it is opened", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const page = await world.page(await world.browser(), "visitor");

@@ -1,10 +1,9 @@
 // Nick names in the DHT, and ringing somebody who was found by one.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import { SOON_MS, joinPage } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth } from "../lib/world.mjs";
 
 /** Looks a name up until `count` people are found; the last answer, with `tookMs` of that search. */
 const found = (page, nick, count) =>
@@ -17,7 +16,7 @@ const found = (page, nick, count) =>
     [nick, count, SOON_MS],
   );
 
-test("a nick name leads to everybody who claims it, and a ring to an answer", () =>
+inBoth("a nick name leads to everybody who claims it, and a ring to an answer", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();

@@ -1,12 +1,11 @@
 // Run it here or call it there: a stateless service comes to a tab that calls it much, and its calls notice nothing.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import { joinPage, moreReplies, publish, soon, startCalls, stopCalls } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth } from "../lib/world.mjs";
 
-test("a stateless service runs in the tab that calls it much, for as long as its person volunteers", () =>
+inBoth("a stateless service runs in the tab that calls it much, for as long as its person volunteers", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();

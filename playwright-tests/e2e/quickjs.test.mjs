@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { move, volunteer } from "../lib/moves.mjs";
 import { joinPage, soon } from "../lib/peer.mjs";
 import { whole } from "../lib/replicas.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 /** A counter whose value is a matter of chance and time as well: copies that differ would show it. */
 const FILES = {
@@ -58,7 +58,7 @@ const call = (page, method, body) =>
     }
   }, [method, body]);
 
-test("a service in TypeScript is compiled and published in a tab, called from another, and moves with its state", () =>
+inBoth("a service in TypeScript is compiled and published in a tab, called from another, and moves with its state", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();

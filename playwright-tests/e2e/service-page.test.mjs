@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { openApp, openService } from "../lib/app.mjs";
 import { SOON_MS, joinPage } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 import { listen } from "../sandbox/lib/canary.mjs";
 import { PAGE, script } from "../sandbox/lib/probes.mjs";
 
@@ -39,7 +39,7 @@ async function probe(world, probes) {
   return { canary, found, page, frame, ...rest };
 }
 
-test("nothing gets out of a service's own page, and nothing is opened", () =>
+inBoth("nothing gets out of a service's own page, and nothing is opened", (inWorld) =>
   inWorld(async (world) => {
     const { canary, found, page, relay } = await probe(world, PAGE);
     const out = Object.entries(found).filter(([, result]) => !result.startsWith("contained"));
@@ -87,7 +87,7 @@ for (const [name, text] of [
     }));
 }
 
-test("the page's object calls, asks, sends, hears, and knows who serves it", () =>
+inBoth("the page's object calls, asks, sends, hears, and knows who serves it", (inWorld) =>
   inWorld(async (world) => {
     const text = `
       const [encode, decode] = [(text) => new TextEncoder().encode(text), (bytes) => new TextDecoder().decode(bytes)];

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { move, volunteer } from "../lib/moves.mjs";
 import { joinPage, publish, soon } from "../lib/peer.mjs";
 import { manifestOf, MEMORY, moduleOf, tryPublish } from "../lib/wasm.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 /** Counts calls in its memory and answers the count as one character from `first` on; `upgrade` is what it does with kind 7. */
 const counting = (first, upgrade) =>
@@ -22,7 +22,7 @@ const counting = (first, upgrade) =>
 
 const go = (page, service) => page.evaluate(async (service) => new TextDecoder().decode(await peer.call(service, "go")), service);
 
-test("a new version takes over; one that traps or fails when it meets the state is taken back with nothing lost", () =>
+inBoth("a new version takes over; one that traps or fails when it meets the state is taken back with nothing lost", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const host = await volunteer(world, await world.browser(), relay, "host");

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { openApp, view } from "../lib/app.mjs";
 import { move, volunteer } from "../lib/moves.mjs";
 import { SOON_MS, joinPage, publish, soon } from "../lib/peer.mjs";
-import { BEEPING, enter, heard, hears } from "../lib/voice.mjs";
+import { enter, heard, hears } from "../lib/voice.mjs";
 import { inWorld } from "../lib/world.mjs";
 
 const NICKS = ["Ann", "Bob", "Cy"];
@@ -22,7 +22,7 @@ for (const state of ["single", "replicated-3"]) {
   test(`three talk through two handovers of a ${state} service: no frame comes twice, and none is lost that would not be lost without`, () =>
     inWorld(async (world) => {
       const relay = await world.relay();
-      const [hosts, talkers] = [await world.browser(), await world.browser({ args: BEEPING })];
+      const [hosts, talkers] = [await world.browser(), await world.browser({ microphone: true })];
       const tabs = [await volunteer(world, hosts, relay, "a"), await volunteer(world, hosts, relay, "b")];
       const service = await publish(tabs[0], "voice", { state });
       const people = [];
@@ -66,7 +66,7 @@ for (const state of ["single", "replicated-3"]) {
 test("levels move, mute stops frames, a page without a microphone listens, a ninth is refused, those who leave are gone", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
-    const [mute, talkers] = [await world.browser(), await world.browser({ args: BEEPING })];
+    const [mute, talkers] = [await world.browser(), await world.browser({ microphone: true })];
     const ann = await joinPage(await world.page(talkers, "ann"), relay);
     const service = await publish(ann, "voice");
     await enter(ann, service, "tea", "Ann");
@@ -126,7 +126,7 @@ test("levels move, mute stops frames, a page without a microphone listens, a nin
 test("in the app: a conference begins, somebody is found by nick name, rung, and comes", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
-    const browser = await world.browser({ args: BEEPING });
+    const browser = await world.browser({ microphone: true });
     const [ann, bob] = [await openApp(await world.page(browser, "ann"), relay), await openApp(await world.page(browser, "bob"), relay)];
     await view(bob, "voice");
     await bob.getByTestId("voice-nick").fill("Bob");

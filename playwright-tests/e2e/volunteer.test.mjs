@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { openApp, view, volunteerInApp } from "../lib/app.mjs";
 import { SOON_MS, joinPage, publish, soon, startCalls, stopCalls } from "../lib/peer.mjs";
-import { inWorld } from "../lib/world.mjs";
+import { inBoth, inWorld } from "../lib/world.mjs";
 
 /** A battery that the test charges: `plug(true)`. */
 const battery = () => {
@@ -31,7 +31,7 @@ const wakeLocks = () => {
   Object.defineProperty(navigator, "wakeLock", { value: { request }, configurable: true });
 };
 
-test("limits and lists reach the peer, are kept, and refuse what is not on them", () =>
+inBoth("limits and lists reach the peer, are kept, and refuse what is not on them", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();
@@ -48,8 +48,8 @@ test("limits and lists reach the peer, are kept, and refuse what is not on them"
     await set("limit-memory", "512");
     await set("limit-storage", "64");
     await set("limit-up", "1500");
-    await page.getByTestId("take-tags").fill("welcome, other");
-    await page.getByTestId("take-publishers").fill(author.id);
+    await page.getByTestId("take-tags").pressSequentially("welcome, other");
+    await page.getByTestId("take-publishers").pressSequentially(author.id);
     await page.getByTestId("take-publishers").blur();
     const expected = { cpu: 40, memoryMiB: 512, storageMiB: 64, upKbps: 1500, services: [], publishers: [author.id], tags: ["welcome", "other"] };
     const holds = (expected) => {
@@ -71,7 +71,7 @@ test("limits and lists reach the peer, are kept, and refuse what is not on them"
     assert.deepEqual(page.problems, []);
   }));
 
-test("on battery services are handed over and nothing is taken on, on mains power it goes on", () =>
+inBoth("on battery services are handed over and nothing is taken on, on mains power it goes on", (inWorld) =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();

@@ -1,10 +1,12 @@
-// Chromium processes of the tests.
+// Browser processes of the tests: Chromium, or Firefox where a test or the environment (TABFARM_BROWSER=firefox) asks for it.
 
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { chromium } from "playwright-core";
+
+import { firefox } from "./firefox.mjs";
 
 export const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
@@ -22,14 +24,32 @@ const args = [
 ];
 export const options = { executablePath, args, headless: true, chromiumSandbox: false };
 
-/** A browser process of its own. `kill` ends it as a crash would, `close` politely. */
-export async function launch({ args: more = [], executable = executablePath } = {}) {
-  const server = await chromium.launchServer({ ...options, executablePath: executable, args: [...args, ...more] });
-  const browser = await chromium.connect(server.wsEndpoint());
+/** Flags of a browser whose microphone beeps once a second, and which lets sound begin by itself. */
+const BEEPING = ["--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required"];
+
+/** The browser of a test that asks for none. */
+export const usual = process.env.TABFARM_BROWSER ?? "chromium";
+
+/** Which browser, and how to start it. `args` are for Chromium alone. */
+function engineOf(name, { args: more = [], executable = executablePath, media = {}, microphone = false }) {
+  if (name === "firefox") return firefox(media, microphone);
+  if (name !== "chromium") throw new Error(`a browser is chromium or firefox, not ${name}`);
+  return { type: chromium, options: { ...options, executablePath: executable, args: [...args, ...(microphone ? BEEPING : []), ...more] } };
+}
+
+/**
+ * A browser process of its own. `media` is what its pages find preferred: `colorScheme`, `reducedMotion`; with `microphone` it has one, which
+ * makes a noise. `kill` ends it as a crash would, `close` politely.
+ */
+export async function launch({ engine = usual, ...how } = {}) {
+  const { type, options } = engineOf(engine, how);
+  const server = await type.launchServer(options);
+  const browser = await type.connect(server.wsEndpoint());
   return {
+    engine,
     browser,
     /** A profile of its own, so an identity of its own. */
-    context: (settings) => browser.newContext(settings),
+    context: (settings) => browser.newContext({ ...how.media, ...settings }),
     kill: () => server.kill(),
     close: () => server.close(),
     /** Stops all its processes, as a suspended laptop would; `thaw` lets them go on. */
@@ -55,9 +75,10 @@ function signal(root, name) {
 }
 
 /** A browser process with one profile on disk, whose tabs share storage. */
-export async function launchProfile() {
+export async function launchProfile({ engine = usual } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "tabfarm-profile-"));
-  const context = await chromium.launchPersistentContext(dir, options);
+  const { type, options } = engineOf(engine, {});
+  const context = await type.launchPersistentContext(dir, options);
   const close = async () => {
     await context.close();
     rmSync(dir, { recursive: true, force: true });

@@ -1,22 +1,21 @@
-// Firefox processes of the tests, driven by WebDriver BiDi. A page has the part of Playwright's interface that the tests'
-// helpers use, so that a helper does not know which browser it drives.
+// Firefox for the tests: the one that is installed, driven by WebDriver BiDi through Playwright, so that a test does not know which
+// browser it drives. What that cannot do: sessions of DevTools, `bypassCSP`, touch, emulated media (which `launch` sets), `change` events
+// after `fill` (a test types instead).
 
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 
-import puppeteer from "puppeteer-core";
+import { firefox as bidi } from "playwright-core";
 
 const usual = ["/usr/bin/firefox-esr", "/usr/bin/firefox", "/snap/bin/firefox"];
-export const executablePath = process.env.FIREFOX ?? usual.find((path) => existsSync(path));
+const executablePath = process.env.FIREFOX ?? usual.find((path) => existsSync(path));
 /** A reason to skip, or `false`. */
 export const noFirefox = executablePath ? false : "needs Firefox: set FIREFOX to its path";
 
-/** Either of the first two alone gives no candidates on a machine that has loopback only, and no error. */
+/** `ice.loopback` makes Firefox offer its loopback interface to WebRTC; without it two tabs find no candidates, and there is no error. */
 const preferences = {
   "media.peerconnection.ice.loopback": true,
+  // Whatever microphone there is, without a question.
   "permissions.default.microphone": 1,
-  "media.navigator.streams.fake": true,
   "media.navigator.permission.disabled": true,
   "media.autoplay.default": 0,
   "media.autoplay.blocking_policy": 0,
@@ -27,40 +26,25 @@ const preferences = {
   "dom.ipc.processCount": 4,
 };
 
-/** A browser process of its own, as `launch` of browser.mjs. */
-export async function launchFirefox() {
-  const userDataDir = mkdtempSync(join(tmpdir(), "tabfarm-firefox-"));
-  const browser = await puppeteer.launch({ browser: "firefox", executablePath, headless: true, userDataDir, extraPrefsFirefox: preferences, timeout: 60_000, protocolTimeout: 120_000 });
-  return {
-    /** A profile of its own, so an identity of its own. */
-    context: async (settings = {}) => {
-      const context = await browser.createBrowserContext();
-      return { newPage: async () => dressed(await context.newPage(), settings.viewport) };
-    },
-    kill: async () => browser.process()?.kill("SIGKILL"),
-    close: async () => {
-      await browser.close();
-      rmSync(userDataDir, { recursive: true, force: true });
-    },
-  };
-}
+/** What is preferred, by preference: Playwright cannot emulate it here. */
+const preferred = ({ colorScheme = "light", reducedMotion = "no-preference" }) => ({
+  "layout.css.prefers-color-scheme.content-override": colorScheme === "dark" ? 0 : 1,
+  "ui.prefersReducedMotion": reducedMotion === "reduce" ? 1 : 0,
+});
 
-/** A page of puppeteer with the interface of Playwright's. */
-async function dressed(page, viewport = { width: 1280, height: 800 }) {
-  await page.setViewport(viewport);
-  const test = (id) => `[data-testid="${id}"]`;
-  return {
-    raw: page,
-    on: (type, listener) => page.on(type, listener),
-    goto: (url) => page.goto(url, { waitUntil: "load" }),
-    reload: () => page.reload({ waitUntil: "load" }),
-    evaluate: (run, argument) => page.evaluate(run, argument),
-    evaluateHandle: (run, argument) => page.evaluateHandle(run, argument),
-    waitForFunction: (run, argument, { timeout, polling } = {}) => page.waitForFunction(run, { timeout, polling }, argument),
-    click: (id) => page.locator(test(id)).click(),
-    fill: (id, text) => page.locator(test(id)).fill(text),
-    text: (id) => page.$eval(test(id), (element) => element.textContent),
-    screenshot: (path) => page.screenshot({ path }),
-    close: () => page.close(),
-  };
-}
+/** What Playwright starts. The channel says that it is Mozilla's own Firefox and not Playwright's build of it. */
+export const firefox = (media, microphone) => ({
+  type: bidi,
+  options: {
+    channel: "moz-firefox",
+    executablePath,
+    headless: true,
+    firefoxUserPrefs: { ...preferences, ...preferred(media), "media.navigator.streams.fake": microphone },
+  },
+});
+
+/**
+ * Not an error of a page, though Firefox logs it as one: the style that Playwright adds when it takes a picture (`body {}`), and a
+ * WebSocket to a relay that is not there.
+ */
+export const noProblem = (error) => /sha256-YjaKGiklmzC6wjXA513HAMmzus8VE61XCOT\+SmwNZWA=|can’t establish a connection to the server at ws|The connection to ws\S* was interrupted/.test(String(error));

@@ -79,10 +79,22 @@ export async function importZip(page, name, buffer) {
 /** Exports the open project; the zip's bytes. */
 export async function exportZip(page) {
   await showProjects(page);
+  if (page.context().browser()?.browserType().name() === "firefox") return exportedInFirefox(page);
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByTestId("ide-export").click()]);
   const pieces = [];
   for await (const piece of await download.createReadStream()) pieces.push(piece);
   return Buffer.concat(pieces);
+}
+
+/** Playwright does not see what Firefox saves: the bytes are those that the page gives it to save. */
+async function exportedInFirefox(page) {
+  await page.evaluate(() => {
+    const create = URL.createObjectURL;
+    URL.createObjectURL = (blob) => ((window.exported = blob), (URL.createObjectURL = create).call(URL, blob));
+  });
+  await page.getByTestId("ide-export").click();
+  await page.waitForFunction(() => window.exported, undefined, { timeout: SOON_MS });
+  return Buffer.from(await page.evaluate(async () => [...new Uint8Array(await exported.arrayBuffer())]));
 }
 
 /** Waits until the output says something. */

@@ -2,9 +2,6 @@
 
 import { SOON_MS } from "./peer.mjs";
 
-/** Flags of a browser whose microphone beeps once a second, and which lets sound begin by itself. */
-export const BEEPING = ["--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required"];
-
 /** Joins a conference from a page of `joinPage`: `talk` is a global of the page then. */
 export function enter(page, service, name, nick, options = {}) {
   return page.evaluate(

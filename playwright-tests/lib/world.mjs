@@ -1,18 +1,27 @@
 // What a test starts, and that all of it ends with the test.
 
-import { launch, launchProfile } from "./browser.mjs";
-import { launchFirefox } from "./firefox.mjs";
+import { test } from "node:test";
+
+import { launch, launchProfile, usual } from "./browser.mjs";
+import { noFirefox, noProblem } from "./firefox.mjs";
 import { startRelay } from "./relay.mjs";
 
 /** A test that takes longer hangs. */
 const LIMIT_MS = 120_000;
 
+/** A test in Chromium and the same in Firefox: `body` gets the `inWorld` whose `world.browser()` starts the one or the other. */
+export function inBoth(name, body) {
+  test(name, () => body(inWorld));
+  // By TABFARM_BROWSER all tests are of Firefox already.
+  if (usual !== "firefox") test(`${name} (Firefox)`, { skip: noFirefox }, () => body((run, limitMs) => inWorld(run, limitMs, "firefox")));
+}
+
 /**
  * Runs `body(world)` and then ends every browser and relay that it started, whatever happened, and after `limitMs` at
  * the latest. When the body fails, what the pages and relays said is printed before the error.
  */
-export async function inWorld(body, limitMs = LIMIT_MS) {
-  const world = new World();
+export async function inWorld(body, limitMs = LIMIT_MS, engine = usual) {
+  const world = new World(engine);
   let timer;
   const limit = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not done within ${limitMs} ms`)), limitMs);
@@ -36,6 +45,11 @@ export class World {
   #relays = [];
   #pages = [];
 
+  /** `engine` is the browser that a test gets when it names none: `chromium` or `firefox`. */
+  constructor(engine) {
+    this.engine = engine;
+  }
+
   /** A relay with the app. */
   async relay(options) {
     const relay = await startRelay(options);
@@ -51,21 +65,19 @@ export class World {
 
   /** A browser process. */
   async browser(options) {
-    const browser = await launch(options);
+    const browser = await launch({ engine: this.engine, ...options });
     this.#ends.push(() => browser.close());
     return browser;
   }
 
   /** A Firefox process. */
-  async firefox() {
-    const browser = await launchFirefox();
-    this.#ends.push(() => browser.close());
-    return browser;
+  firefox() {
+    return this.browser({ engine: "firefox" });
   }
 
   /** A browser process with one profile; pages by `profile.context.newPage()` and `world.watch`. */
   async profile() {
-    const profile = await launchProfile();
+    const profile = await launchProfile({ engine: this.engine });
     this.#ends.push(() => profile.close());
     return profile;
   }
@@ -86,6 +98,7 @@ export class World {
     page.problems = [];
     page.on("console", (message) => keep(`${message.type()}: ${message.text()}`));
     page.on("pageerror", (error) => {
+      if (noProblem(error)) return;
       page.problems.push(String(error));
       keep(`uncaught: ${error.stack ?? error}`);
     });
