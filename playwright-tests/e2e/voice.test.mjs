@@ -123,6 +123,23 @@ test("levels move, mute stops frames, a page without a microphone listens, a nin
     for (const page of [ann, bob, deaf]) assert.deepEqual(page.problems, []);
   }));
 
+test("a microphone that cannot be joined to the sound is switched off again, and that is said", () =>
+  inWorld(async (world) => {
+    const relay = await world.relay();
+    const page = await joinPage(await world.page(await world.browser({ microphone: true }), "ann"), relay);
+    await page.evaluate(() => {
+      const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async (what) => (window.stream = await ask(what));
+      AudioContext.prototype.createMediaStreamSource = () => {
+        throw new DOMException("different sample rates", "NotSupportedError");
+      };
+    });
+    await enter(page, await publish(page, "voice"), "tea", "Ann");
+    const state = await page.evaluate(() => ({ microphone: talk.state.microphone, problem: talk.state.problem, tracks: stream.getTracks().map((each) => each.readyState) }));
+    assert.deepEqual(state, { microphone: "none", problem: "The microphone cannot be used (different sample rates).", tracks: ["ended"] });
+    assert.deepEqual(page.problems, []);
+  }));
+
 test("in the app: a conference begins, somebody is found by nick name, rung, and comes", () =>
   inWorld(async (world) => {
     const relay = await world.relay();

@@ -39,7 +39,13 @@ export class Microphone {
     } catch (error) {
       throw new Error(REASONS[error.name] ?? `The microphone cannot be used (${error.message}).`);
     }
-    return new Microphone(context, stream, { onPacket, onLevel, onEnd });
+    try {
+      return new Microphone(context, stream, { onPacket, onLevel, onEnd });
+    } catch (error) {
+      // Firefox joins no microphone of another sample rate to the context: it must not stay on.
+      for (const track of stream.getTracks()) track.stop();
+      throw new Error(`The microphone cannot be used (${error.message}).`);
+    }
   }
 
   /** Use `Microphone.open`. */
