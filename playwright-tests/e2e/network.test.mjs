@@ -74,6 +74,8 @@ inBoth("groups are told with their followers; nodes tell their details to pointe
     assert.equal(await node(c).getAttribute("aria-pressed"), "true");
     // One stop in the tab order; arrow keys pass every node once and come back.
     assert.equal(await a.locator('[data-testid="network-map"] [tabindex="0"]').count(), 1);
+    // Keys, and what follows a focus, are for the window that has it.
+    await a.bringToFront();
     await a.locator('[data-testid="network-map"] [tabindex="0"]').focus();
     const seen = new Set();
     for (let presses = 0; presses < 4; presses++) {

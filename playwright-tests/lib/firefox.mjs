@@ -19,7 +19,6 @@ const preferences = {
   "media.navigator.permission.disabled": true,
   "media.autoplay.default": 0,
   "media.autoplay.blocking_policy": 0,
-  "focusmanager.testmode": true,
   "network.captive-portal-service.enabled": false,
   "network.connectivity-service.enabled": false,
   "app.update.enabled": false,
