@@ -1,8 +1,8 @@
 // Runs the tests in real tabs: `node run.mjs [FILE…]`. It moves into a network namespace of its own when the machine
 // allows it, so that nothing outside can disturb a test and partitions can be made; else it stays and says so.
 //
-// Environment: TABFARM_RELAY and TABFARM_WEB (the relay binary and the web tree), CHROMIUM, TABFARM_TAP (a file for
-// the machine-readable report).
+// Environment: TABFARM_RELAY and TABFARM_WEB (the relay binary and the web tree), CHROMIUM, FIREFOX, TABFARM_BROWSER (`firefox`: every
+// test in Firefox, to see what it makes of it), TABFARM_TAP (a file for the machine-readable report).
 
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
