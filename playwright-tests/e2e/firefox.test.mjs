@@ -1,4 +1,5 @@
-// The second browser: what a tab does, it does in Firefox, and services move between the two.
+// The two browsers together, and what is asked of Firefox alone. What a tab does is tested in both by `inBoth` of lib/world.mjs, in the
+// file of what it does.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -150,7 +150,7 @@ test("what is wrong in the form is said while it is typed, and neither a failed 
     assert.deepEqual(page.problems, []);
   }));
 
-inBoth("the app keeps its strict policy: nothing in any view is blocked by it", (inWorld) =>
+test("the app keeps its strict policy: nothing in any view is blocked by it", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const page = await world.page(await world.browser(), "visitor");
