@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { endCalls, move, volunteer } from "../lib/moves.mjs";
 import { joinPage, moreReplies, publish, soon, startCalls } from "../lib/peer.mjs";
-import { inBoth, inWorld } from "../lib/world.mjs";
+import { inWorld } from "../lib/world.mjs";
 
 const HZ = 50;
 
@@ -30,7 +30,7 @@ async function standing(world) {
   return { relay, host, others, caller, service, standby: others.find((page) => page.id === ids[0]) };
 }
 
-inBoth("the person who serves closes the tab: its standby goes on at once, and no call is lost", (inWorld) =>
+test("the person who serves closes the tab: its standby goes on at once, and no call is lost", () =>
   inWorld(async (world) => {
     const { host, others, caller, service, standby } = await standing(world);
     await host.close({ runBeforeUnload: true });
