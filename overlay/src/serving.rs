@@ -21,7 +21,7 @@ pub(crate) const GAS_PER_CORE: u64 = 1_000_000_000;
 const BYTES_PER_KBIT: u64 = 125;
 /// Without any way out nothing would ever be answered: bytes that a service may send in a second at least.
 const LEAST_OUTPUT: u64 = 1000;
-/// How long a former host tells stragglers where the service went (replication.md, Handover 4).
+/// How long a former host tells stragglers where the service went (docs/protocols/handover.md).
 const FORWARD_FOR: Millis = Millis::secs(30);
 /// How long a former host passes on late datagrams.
 const LATE_FOR: Millis = Millis::secs(2);
@@ -64,7 +64,7 @@ impl Node {
         post(&mut self.cx, &mut self.net, service, (from, frame.session), authority, 0, body);
     }
 
-    /// A datagram that its consumer sent to who served before (replication.md, Handover 4).
+    /// A datagram that its consumer sent to who served before (docs/protocols/handover.md).
     pub(crate) fn on_late_frame(&mut self, from: PeerId, consumer: PeerId, frame: ClientFrame) {
         let now = self.cx.now;
         let Some(hosted) = self.hosted.get(&frame.service) else { return };

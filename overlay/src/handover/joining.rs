@@ -27,7 +27,7 @@ impl Hosted {
                 let (warm, moves) = (source.is_for_standby(), source.purpose == Purpose::Handover);
                 let (alone, fits) = (self.group.voters().len() == 1, self.planned(cx, None).is_some());
                 match (moves && alone, moves && fits) {
-                    // replication.md, Handover 5: no third peer can be reached.
+                    // docs/protocols/handover.md: no third peer can be reached.
                     (true, _) if warm => self.end_for_standby(cx, net),
                     (true, _) => self.begin_image(cx, At::Sealing),
                     // Without a third peer the target takes the place of a replica.
@@ -79,7 +79,7 @@ impl Hosted {
         instance.take_image(cx);
     }
 
-    /// No third peer can be reached: the log ends here, and the standby goes on in the next epoch (replication.md, Handover 5).
+    /// No third peer can be reached: the log ends here, and the standby goes on in the next epoch (docs/protocols/handover.md).
     pub(super) fn end_for_standby(&mut self, cx: &mut Cx, net: &mut Net) {
         let Some(raft_id) = self.source.as_ref().map(|source| source.target_raft) else { return };
         let take_over = self.take_over_step(raft_id);

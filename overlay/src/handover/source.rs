@@ -22,7 +22,7 @@ pub(super) const SEED_WITHIN: Millis = Millis::secs(60);
 pub(super) const WARM_WITHIN: Millis = Millis::secs(10);
 /// How long leadership may be in transfer on top of four round trips, before the source goes on serving.
 pub(super) const TAKE_OVER_WITHIN: Millis = Millis(50);
-/// A sealed handover has no majority to fall back on (replication.md, Handover 5).
+/// A sealed handover has no majority to fall back on (docs/protocols/handover.md).
 pub(super) const CONFIRM_WITHIN: Millis = Millis::secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -226,7 +226,7 @@ impl Hosted {
             At::Join => self.abort_handover(cx, net, packages, "the group could not be widened in time"),
             At::Warm => self.abort_handover(cx, net, packages, "the target did not catch up in time"),
             At::TakeOver => {
-                // replication.md, Handover 3: no leader in time, S serves on; then it is tried again.
+                // docs/protocols/handover.md: no leader in time, S serves on; then it is tried again.
                 self.group.abort_transfer();
                 source.paused_at = None;
                 source.attempts += 1;
