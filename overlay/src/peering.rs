@@ -381,7 +381,7 @@ impl Node {
     }
 
     fn on_records(&mut self, from: PeerId, records: &[ByteBuf]) {
-        let mut news = Vec::new();
+        let (mut news, mut published) = (Vec::new(), BTreeSet::new());
         for record in records {
             if self.directory.learn_from(&self.cx, &mut self.net, record, Some(from)) {
                 news.push(record.to_vec());
@@ -390,10 +390,12 @@ impl Node {
             if let Ok(Validated::Service(record)) = Validated::decode(record) {
                 self.on_service_record(record.service());
                 if record.publisher == from {
-                    self.answer_publisher(record.service(), record.package);
+                    published.insert((record.service(), record.package));
                 }
             }
         }
+        // Once each, however often it is named: an answer is signed.
+        published.into_iter().for_each(|(service, package)| self.answer_publisher(service, package));
         // Whoever answered before it was known to serve counts now.
         self.keep_asking();
         if self.role != Role::Relay || news.is_empty() {
