@@ -100,9 +100,18 @@ impl Node {
 
     /// Somebody says whether a version runs there.
     pub(crate) fn on_version(&mut self, from: PeerId, package: PackageId, refused: Option<String>) {
+        let Some(service) = self.publishing.get(&package).map(|publishing| publishing.service) else {
+            return;
+        };
+        let servers = self.servers_elsewhere(service);
         let asked = self.publishing.get_mut(&package).and_then(|publishing| publishing.asked.as_mut());
         if let Some(asked) = asked {
-            if asked.answers.len() < MAX_ANSWERS || asked.waiting.contains(&from) {
+            let counts = |peer: &PeerId| asked.waiting.contains(peer) || servers.contains(peer);
+            // Strangers' answers make room for one that counts.
+            if asked.answers.len() >= MAX_ANSWERS && counts(&from) {
+                asked.answers.retain(|peer, _| counts(peer));
+            }
+            if asked.answers.len() < MAX_ANSWERS || counts(&from) {
                 asked.answers.insert(from, refused);
             }
             self.weigh_answers(package);
@@ -191,4 +200,72 @@ fn verdict(asked: &Asked, servers: &BTreeSet<PeerId>, late: bool) -> Verdict {
 fn shortened(reason: &str) -> String {
     let end = reason.floor_char_boundary(MAX_REASON);
     reason[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::Publishing;
+    use crate::handover::hostile_tests::{host, other, record, service};
+    use crate::id::{Hash, RequestId};
+    use crate::io::{Input, Output};
+    use crate::node::Moved;
+
+    const SUCCESSOR: PeerId = PeerId([7; 32]);
+
+    #[test]
+    fn strangers_answers_are_bounded_and_keep_nobody_who_serves_from_being_heard() {
+        let mut node = host();
+        node.remove_hosted(service(), None);
+        let package = PackageId(Hash([5; 32]));
+        let waiting = BTreeSet::from([PeerId([8; 32])]);
+        let asked = Asked { since: node.cx.now, waiting, answers: BTreeMap::new(), before: Vec::new() };
+        let publishing = Publishing {
+            request: RequestId(1),
+            service: service(),
+            name: "counter@x".to_owned(),
+            record: Vec::new(),
+            epoch: 1,
+            proposed: None,
+            asked: Some(asked),
+        };
+        node.publishing.insert(package, publishing);
+        for stranger in 100..200 {
+            node.on_version(PeerId([stranger; 32]), package, Some("no".to_owned()));
+        }
+        let asked = node.publishing.get(&package).and_then(|publishing| publishing.asked.as_ref());
+        assert_eq!(asked.map(|asked| asked.answers.len()), Some(MAX_ANSWERS));
+        // Who was asked handed the service over meanwhile.
+        let until = node.cx.now + Millis::secs(30);
+        let moved = Moved { to: SUCCESSOR, authority: (1, 2), until, late_until: until };
+        node.moved.insert(service(), moved);
+        node.on_version(SUCCESSOR, package, None);
+        let answered = std::iter::from_fn(|| node.poll_output()).find_map(|output| match output {
+            Output::Answer { request: RequestId(1), result } => Some(result.is_ok()),
+            _ => None,
+        });
+        assert_eq!(answered, Some(true));
+    }
+
+    #[test]
+    fn a_publisher_that_names_a_version_many_times_is_answered_once() {
+        let mut node = host();
+        let Ok(Validated::Service(known)) = Validated::decode(&record()) else {
+            panic!("a service's record")
+        };
+        let record = ServiceRecord { publisher: other(), ..known };
+        let (theirs, package) = (record.service(), record.package);
+        let record = record.encode(&[2; 32]).unwrap();
+        let mut hosted = node.hosted.remove(&service()).unwrap();
+        (hosted.service, hosted.package) = (theirs, Some(package));
+        node.hosted.insert(theirs, hosted);
+        let frame = crate::wire::encode(&Control::Records(vec![ByteBuf::from(record); 48]));
+        node.handle(node.cx.now, Input::Received { peer: other(), lane: Lane::Control, frame });
+        let answers = std::iter::from_fn(|| node.poll_output()).filter(|output| {
+            let Output::Send { peer, lane: Lane::Control, frame } = output else { return false };
+            let message: Result<Control, _> = crate::wire::decode(frame);
+            *peer == other() && message == Ok(Control::Version { service: theirs, package, refused: None })
+        });
+        assert_eq!(answers.count(), 1);
+    }
 }
