@@ -41,24 +41,25 @@ impl Node {
     /// Tells those who serve elsewhere of a newer version of a service of this node's own; they answer.
     pub(crate) fn ask_servers(&mut self, service: ServiceId, package: PackageId, record: Vec<u8>) {
         let before = self.directory.index().service_bytes(service).map(<[u8]>::to_vec).unwrap_or_default();
-        let waiting = self.servers_elsewhere(service);
+        let waiting = self.spread_record(service, record);
         let asked = Asked { since: self.cx.now, waiting, answers: BTreeMap::new(), before };
         if let Some(publishing) = self.publishing.get_mut(&package) {
             publishing.asked = Some(asked);
         }
-        self.spread_record(service, record);
+        self.weigh_answers(package);
     }
 
-    /// A record of this node's own reaches those who serve from here, or through the relays.
-    fn spread_record(&mut self, service: ServiceId, record: Vec<u8>) {
+    /// A record of this node's own reaches those who serve from here, or through the relays. Gives those who can be reached
+    /// from here and may serve by that record.
+    fn spread_record(&mut self, service: ServiceId, record: Vec<u8>) -> BTreeSet<PeerId> {
         self.directory.learn(&self.cx, &mut self.net, &record);
         let news = Control::Records(vec![ByteBuf::from(record.clone())]);
-        for host in self.servers_elsewhere(service) {
-            self.net.send_or_dial(&mut self.cx, host, Lane::Control, &news);
-        }
+        let mut told = self.servers_elsewhere(service);
+        told.retain(|host| self.net.send_or_dial(&mut self.cx, *host, Lane::Control, &news));
         // A copy here may serve next.
         self.on_service_record(service);
         self.directory.push_to_relays(&mut self.cx, &mut self.net, vec![record], None);
+        told
     }
 
     /// Who serves, as far as is known here: a member of its group knows who leads it.
@@ -142,7 +143,14 @@ impl Node {
         let Some(asked) = &publishing.asked else { return };
         let service = publishing.service;
         let late = self.cx.now.since(asked.since) >= WITHIN;
-        match verdict(asked, &self.servers_elsewhere(service), late) {
+        // What comes here, or may, is still to be tried here.
+        let copy = self.hosted.get(&service).filter(|hosted| hosted.instance.is_some());
+        let is_open_here = copy.is_some_and(|hosted| hosted.package != Some(package) || hosted.is_serving());
+        let verdict = match verdict(asked, &self.servers_elsewhere(service), late) {
+            Verdict::Unreachable if is_open_here => Verdict::Open,
+            verdict => verdict,
+        };
+        match verdict {
             Verdict::Taken | Verdict::Unreachable => self.on_published(service),
             Verdict::Refused(reason) => {
                 self.take_version_back(package, &reason);

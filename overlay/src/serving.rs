@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::commands::Publishing;
 use crate::group::Group;
 use crate::handover::source::{Purpose, Verdict};
 use crate::handover::target::Seed;
@@ -334,7 +335,8 @@ impl Node {
         self.on_configured(service);
         self.on_authority_changed(service);
         // A new version is published once it has taken the state over.
-        if !self.publishing.values().any(|p| p.service == service && p.proposed.is_some()) {
+        let waits = |p: &Publishing| p.service == service && (p.proposed.is_some() || p.asked.is_some());
+        if !self.publishing.values().any(waits) {
             self.on_published(service);
         }
         self.finish_wanted(service);

@@ -60,9 +60,17 @@ impl Run {
     }
 
     fn publish_module(&mut self, standbys: u32, version: u32, module: &str) {
+        self.publish_manifest(r#""anyone""#, standbys, version, module);
+    }
+
+    fn publish_for(&mut self, hosts: &str, version: u32) {
+        self.publish_manifest(hosts, 0, version, "counter");
+    }
+
+    fn publish_manifest(&mut self, hosts: &str, standbys: u32, version: u32, module: &str) {
         let manifest = format!(
-            r#"{{"name":"toy","version":"{version}.0.0","engine":"wasm","state":"single","interface":{{"add":{{}}}},
-            "requires":{{"memoryMiB":1}},"qos":{{"standby":{standbys}}}}}"#
+            r#"{{"name":"toy","version":"{version}.0.0","engine":"wasm","state":"single","hosts":{hosts},
+            "interface":{{"add":{{}}}},"requires":{{"memoryMiB":1}},"qos":{{"standby":{standbys}}}}}"#
         );
         let (manifest, module) = (manifest.into_bytes(), format!("toy:{module}:{version}").into_bytes());
         self.tell(AUTHOR, 2, Command::Publish { manifest, module, ui: Vec::new() });
@@ -203,6 +211,49 @@ fn a_publisher_does_not_wait_for_a_host_that_is_gone() {
     run.publish(0, 2);
     run.pass(20_000);
     assert_eq!(run.published, ["published", "published"]);
+}
+
+#[test]
+fn nor_for_one_that_it_tried_to_reach_a_moment_ago() {
+    let mut run = Run::moved(0);
+    run.pass(8_000);
+    run.world.kill(HOST, Death::Closed);
+    run.publish(0, 2);
+    while run.published.len() < 2 {
+        run.pass(100);
+    }
+    run.publish(0, 3);
+    run.pass(5_000);
+    assert_eq!(run.published, ["published", "published", "published"]);
+}
+
+#[test]
+fn nor_for_one_that_the_new_version_does_not_permit() {
+    let mut run = Run::moved(0);
+    run.pass(8_000);
+    let only = run.world.id(THIRD).to_string();
+    run.publish_for(&format!(r#"["{only}"]"#), 2);
+    run.pass(5_000);
+    assert_eq!(run.published, ["published", "published"]);
+}
+
+#[test]
+fn a_version_that_is_published_while_its_service_comes_to_its_publisher_is_told_when_that_takes_it_back() {
+    for after_ms in (0..500).step_by(20) {
+        let mut run = Run::moved(0);
+        run.pass(8_000);
+        run.hand_over(HOST, AUTHOR);
+        run.pass(after_ms);
+        run.publish_module(0, 2, "sour");
+        run.pass(20_000);
+        let served = run.served();
+        assert!(served.len() == 1 && served[0].0 == AUTHOR, "after {after_ms} ms: {served:?}");
+        assert_eq!(run.published.len(), 2, "after {after_ms} ms");
+        assert!(run.published[1].contains("unreachable"), "after {after_ms} ms: {:?}", run.published);
+        for node in [AUTHOR, HOST] {
+            assert_eq!(run.versions(node), ["1.0.0"], "after {after_ms} ms, node {node}");
+        }
+    }
 }
 
 #[test]
