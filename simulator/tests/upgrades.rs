@@ -249,7 +249,9 @@ fn a_version_that_is_published_while_its_service_comes_to_its_publisher_is_told_
         let served = run.served();
         assert!(served.len() == 1 && served[0].0 == AUTHOR, "after {after_ms} ms: {served:?}");
         assert_eq!(run.published.len(), 2, "after {after_ms} ms");
-        assert!(run.published[1].contains("unreachable"), "after {after_ms} ms: {:?}", run.published);
+        // It may be too early: then nothing was published, and that is said.
+        let told = ["unreachable", "publish again"].iter().any(|words| run.published[1].contains(words));
+        assert!(told, "after {after_ms} ms: {:?}", run.published);
         for node in [AUTHOR, HOST] {
             assert_eq!(run.versions(node), ["1.0.0"], "after {after_ms} ms, node {node}");
         }
