@@ -334,9 +334,11 @@ impl Node {
     pub(crate) fn on_serving(&mut self, service: ServiceId) {
         self.on_configured(service);
         self.on_authority_changed(service);
-        // A new version is published once it has taken the state over.
-        let waits = |p: &Publishing| p.service == service && (p.proposed.is_some() || p.asked.is_some());
-        if !self.publishing.values().any(waits) {
+        // What was founded here serves. A newer version is published once it has taken the state over.
+        let instance = self.hosted.get(&service).and_then(|hosted| hosted.instance.as_ref());
+        let runs = instance.map(|instance| instance.machine().package);
+        let waits = |p: &Publishing| p.proposed.is_some() || p.asked.is_some();
+        if self.publishing.iter().any(|(id, p)| p.service == service && runs == Some(*id) && !waits(p)) {
             self.on_published(service);
         }
         self.finish_wanted(service);
