@@ -6,13 +6,13 @@ import { test } from "node:test";
 import { meets, move, volunteer } from "../lib/moves.mjs";
 import { joinPage, publish, soon } from "../lib/peer.mjs";
 import { manifestOf, MEMORY, moduleOf, onCall, tryPublish } from "../lib/wasm.mjs";
-import { inBoth, inWorld } from "../lib/world.mjs";
+import { inWorld } from "../lib/world.mjs";
 
 /** Adds one to the counter; the new value, or the code of the error. */
 const add = (page, service) =>
   page.evaluate((service) => peer.call(service, "add", encode(1)).then(decode, (error) => error.code), service);
 
-inBoth("methods, properties and events are those of the promise", (inWorld) =>
+test("methods, properties and events are those of the promise", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();

@@ -1,11 +1,12 @@
 // Run it here or call it there: a stateless service comes to a tab that calls it much, and its calls notice nothing.
 
 import assert from "node:assert/strict";
+import { test } from "node:test";
 
 import { joinPage, moreReplies, publish, soon, startCalls, stopCalls } from "../lib/peer.mjs";
-import { inBoth } from "../lib/world.mjs";
+import { inWorld } from "../lib/world.mjs";
 
-inBoth("a stateless service runs in the tab that calls it much, for as long as its person volunteers", (inWorld) =>
+test("a stateless service runs in the tab that calls it much, for as long as its person volunteers", () =>
   inWorld(async (world) => {
     const relay = await world.relay();
     const browser = await world.browser();
